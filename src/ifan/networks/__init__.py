@@ -1,0 +1,15 @@
+"""The networks of the paper in PyTorch: what the figures show, free of files and of pictures.
+
+| figure, equation of the paper | module |
+|---|---|
+| Fig. 2, the whole network | `ifan.networks.ifan` |
+| Eq. 1 and Fig. 3, iterative adaptive convolution | `ifan.networks.iac` |
+| Fig. 4, disparity map estimation | `ifan.networks.disparity` |
+| Fig. 5, reblurring | `ifan.networks.reblurring` |
+"""
+
+from ifan.networks.iac import SeparableFilters, iterative_adaptive_convolution
+from ifan.networks.ifan import IFAN
+from ifan.networks.reblurring import ReblurringNetwork
+
+__all__ = ["IFAN", "ReblurringNetwork", "SeparableFilters", "iterative_adaptive_convolution"]

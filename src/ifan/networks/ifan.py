@@ -1,0 +1,321 @@
+"""The Iterative Filter Adaptive Network (paper, Fig. 2).
+
+    feature extractor:   C -> skips f1, f2, f3 and the defocused feature e_B at 1/8 size
+    filter encoder:      C (dual-pixel: R and L) -> encoder feature
+    disparity estimator: encoder feature -> disparity map
+    filter predictor:    encoder feature, disparity map -> N separable filters a pixel and channel
+    IAC:                 e_B -> deblurred feature e_BS
+    reconstructor:       e_BS, skips -> residual, which is added to C
+
+Lee, Son, Rim, Cho, Lee: "Iterative Filter Adaptive Network for Single Image Defocus Deblurring",
+CVPR 2021.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ifan.networks.disparity import DisparityMapEstimator
+from ifan.networks.iac import (
+    PARTS,
+    TAPS,
+    SeparableFilters,
+    iterative_adaptive_convolution,
+    released_channel_order,
+    split_prediction,
+)
+from ifan.networks.layers import (
+    Encoder,
+    ResidualBlock,
+    activated_conv3x3,
+    conv3x3,
+    leaky_relu_,
+)
+
+SIZE_MULTIPLE = 8
+"""Height and width of a picture must be multiples of this: three stages halve the size."""
+
+
+class Deblurring(NamedTuple):
+    """What a pass through the network gives.
+
+    Attributes:
+        deblurred: the all-in-focus picture, Nx3xHxW, sRGB-coded, not clipped.
+        disparity: the disparity map, Nx1xH/8xW/8, in cells of that map.
+    """
+
+    deblurred: Tensor
+    disparity: Tensor
+
+
+class FilterPrediction(NamedTuple):
+    """What a training pass gives.
+
+    Attributes:
+        deblurred: the all-in-focus picture, Nx3xHxW, sRGB-coded, not clipped.
+        prediction: all filters and biases, N x iterations*7*4*width x H/8 x W/8, in the order of
+            `ifan.networks.iac`; the reblurring network reads it.
+    """
+
+    deblurred: Tensor
+    prediction: Tensor
+
+
+class FilterPredictor(nn.Module):
+    """From encoder feature and disparity map to the filters of the IAC (paper, Fig. 2).
+
+    Args:
+        channels: channels C of the feature that the filters are for.
+        iterations: number of IAC iterations, the paper's N.
+        shared_filters: the vertical filter serves in both directions; at inference the
+            horizontal one is then not computed.
+    """
+
+    def __init__(self, channels: int, iterations: int, *, shared_filters: bool) -> None:
+        super().__init__()
+        self.channels = channels
+        self.iterations = iterations
+        self.shared_filters = shared_filters
+        self.disparity_encoder = activated_conv3x3(1, channels)
+        self.fusion = nn.Sequential(
+            activated_conv3x3(2 * channels, channels),
+            ResidualBlock(channels, units=2),
+            ResidualBlock(channels, units=2),
+            activated_conv3x3(channels, channels),
+        )
+        self.refinement = nn.Sequential(
+            activated_conv3x3(channels, channels),
+            ResidualBlock(channels, units=2),
+            ResidualBlock(channels, units=2),
+        )
+        self.output = nn.Conv2d(channels, iterations * PARTS * channels, 1)
+
+    def trunk(self, encoded: Tensor, disparity: Tensor) -> Tensor:
+        """Return the feature from which a 1x1 convolution makes the filters, NxCxhxw."""
+        fused = torch.cat((encoded, self.disparity_encoder(disparity)), dim=1)
+        return cast("Tensor", self.refinement(self.fusion(fused)))
+
+    def forward(self, encoded: Tensor, disparity: Tensor) -> Tensor:
+        """Return the whole prediction, N x iterations*7*C x h x w; large, for training only."""
+        return cast("Tensor", self.output(self.trunk(encoded, disparity)))
+
+    def one_by_one(self, encoded: Tensor, disparity: Tensor) -> Iterator[SeparableFilters]:
+        """Yield the filters of each iteration, made when asked for.
+
+        At 24 megapixels, N=17 and width 32 the whole prediction would take 23 GB, one iteration
+        takes 1.3 GB.
+        """
+        trunk = self.trunk(encoded, disparity)
+        rows = PARTS * self.channels
+        for first in range(0, self.iterations * rows, rows):
+            weight = self.output.weight[first : first + rows]
+            bias = cast("Tensor", self.output.bias)[first : first + rows]
+            if self.shared_filters:
+                weight, bias = self._without_horizontal(weight), self._without_horizontal(bias)
+            taps = F.conv2d(trunk, weight, bias).split(self.channels, dim=1)
+            vertical = (taps[0], taps[1], taps[2])
+            horizontal = vertical if self.shared_filters else (taps[3], taps[4], taps[5])
+            yield SeparableFilters(vertical, horizontal, taps[-1])
+
+    def _without_horizontal(self, rows: Tensor) -> Tensor:
+        vertical = TAPS * self.channels
+        return torch.cat((rows[:vertical], rows[2 * vertical :]))
+
+
+class Reconstructor(nn.Module):
+    """From the deblurred feature to the residual picture, with skip connections (paper, Fig. 2).
+
+    Args:
+        width: base channel count.
+        output_activation: a leaky ReLU follows the last convolution, as in the released
+            implementation.
+    """
+
+    def __init__(self, width: int, *, output_activation: bool) -> None:
+        super().__init__()
+        self.output_activation = output_activation
+        channels = 4 * width
+        self.bottleneck = nn.Sequential(
+            activated_conv3x3(channels, channels),
+            ResidualBlock(channels, units=3),
+            activated_conv3x3(channels, channels),
+        )
+        sizes = ((4 * width, 4 * width), (4 * width, 2 * width), (2 * width, width))
+        self.upsamplers = nn.ModuleList(
+            nn.ConvTranspose2d(coarse, fine, 4, stride=2, padding=1) for coarse, fine in sizes
+        )
+        self.refiners = nn.ModuleList(
+            nn.ModuleList((ResidualBlock(fine, units=1), ResidualBlock(fine, units=1)))
+            for _, fine in sizes
+        )
+        self.output = conv3x3(width, 3)
+
+    def forward(self, x: Tensor, skips: list[Tensor]) -> Tensor:
+        """Map the deblurred feature to the residual.
+
+        Args:
+            x: deblurred feature, Nx4*widthxH/8xW/8.
+            skips: f1, f2, f3. They are taken out of the list, so that each is freed once it is
+                used: at the full size they are the largest tensors there are.
+
+        Returns:
+            The residual, Nx3xHxW.
+        """
+        x = self.bottleneck(x)
+        for upsample, refiners in zip(self.upsamplers, self.refiners, strict=True):
+            x = leaky_relu_(upsample(x))
+            x = x + skips.pop()
+            for refine in cast("nn.ModuleList", refiners):
+                x = refine(x)
+        residual = self.output(x)
+        return leaky_relu_(residual) if self.output_activation else residual
+
+
+class IFAN(nn.Module):
+    """The network of the paper and its variants.
+
+    Args:
+        width: base channel count; 32 in the paper.
+        iterations: number of IAC iterations, the paper's N; 17 in the paper.
+        dual_pixel: the filters are predicted from the left and right dual-pixel views.
+        shared_filters: the reading of the IAC that released checkpoints were trained with, in
+            which the vertical filter serves in both directions; False is Eq. 1.
+        output_activation: a leaky ReLU follows the reconstructor's last convolution, which
+            released checkpoints need.
+
+    Pictures are sRGB-coded tensors Nx3xHxW in [0, 1], H and W multiples of 8.
+    """
+
+    def __init__(
+        self,
+        width: int = 32,
+        iterations: int = 17,
+        dual_pixel: bool = False,
+        shared_filters: bool = False,
+        output_activation: bool = True,
+    ) -> None:
+        super().__init__()
+        self.width = width
+        self.iterations = iterations
+        self.dual_pixel = dual_pixel
+        self.shared_filters = shared_filters
+        self.output_activation = output_activation
+        channels = 4 * width
+        self.feature_extractor = Encoder(3, width)
+        self.filter_encoder = Encoder(6 if dual_pixel else 3, width)
+        self.disparity_estimator = DisparityMapEstimator(channels)
+        self.filter_predictor = FilterPredictor(channels, iterations, shared_filters=shared_filters)
+        self.reconstructor = Reconstructor(width, output_activation=output_activation)
+
+    def forward(
+        self, center: Tensor, left: Tensor | None = None, right: Tensor | None = None
+    ) -> Tensor:
+        """Deblur a picture, producing the filters one iteration at a time.
+
+        Args:
+            center: the defocused picture.
+            left: left dual-pixel view, for a dual-pixel network only.
+            right: right dual-pixel view, for a dual-pixel network only.
+
+        Returns:
+            The all-in-focus picture, of the same shape, not clipped.
+
+        Raises:
+            ValueError: the views are not those of this network, or their size is unsuitable.
+        """
+        return self.deblur(center, left, right).deblurred
+
+    def deblur(
+        self, center: Tensor, left: Tensor | None = None, right: Tensor | None = None
+    ) -> Deblurring:
+        """Do what `forward` does, and return the disparity map that it made on the way, too."""
+        # The filter encoder runs first: its full-size activations are gone before the feature
+        # extractor makes the skips, which stay until the end.
+        encoded = self.filter_encoder(self._filter_views(center, left, right))
+        disparity = self.disparity_estimator(encoded)
+        filters = self.filter_predictor.one_by_one(encoded, disparity)
+        return Deblurring(self._reconstruct(center, filters), disparity)
+
+    def deblur_for_training(
+        self, center: Tensor, left: Tensor | None = None, right: Tensor | None = None
+    ) -> FilterPrediction:
+        """Do what `forward` does from a whole prediction, which the reblurring network needs."""
+        encoded = self.filter_encoder(self._filter_views(center, left, right))
+        prediction = self.filter_predictor(encoded, self.disparity_estimator(encoded))
+        filters = split_prediction(
+            prediction, self.filter_predictor.channels, shared_filters=self.shared_filters
+        )
+        return FilterPrediction(self._reconstruct(center, filters), prediction)
+
+    def disparity(
+        self,
+        center: Tensor | None = None,
+        *,
+        left: Tensor | None = None,
+        right: Tensor | None = None,
+    ) -> Tensor:
+        """Estimate the disparity map.
+
+        Args:
+            center: the picture, for a single-view network. In training it is the right view.
+            left: left view, for a dual-pixel network only.
+            right: right view, for a dual-pixel network only.
+
+        Returns:
+            Nx1xH/8xW/8, in cells of that map.
+
+        Raises:
+            ValueError: the views are not those of this network, or their size is unsuitable.
+        """
+        views = self._filter_views(center, left, right)
+        return cast("Tensor", self.disparity_estimator(self.filter_encoder(views)))
+
+    def filters(
+        self, center: Tensor, left: Tensor | None = None, right: Tensor | None = None
+    ) -> Tensor:
+        """Return the whole prediction in the order of released checkpoints, for inspection.
+
+        Returns:
+            N x iterations*7*4*width x H/8 x W/8: all filters, then all biases, see
+            `ifan.networks.iac.released_channel_order`.
+        """
+        encoded = self.filter_encoder(self._filter_views(center, left, right))
+        prediction = self.filter_predictor(encoded, self.disparity_estimator(encoded))
+        order = released_channel_order(self.iterations, self.filter_predictor.channels)
+        return cast("Tensor", prediction[:, order.argsort()])
+
+    def _reconstruct(self, center: Tensor, filters: Iterator[SeparableFilters]) -> Tensor:
+        *skips, defocused = self.feature_extractor.pyramid(center)
+        deblurred_feature = iterative_adaptive_convolution(defocused, filters)
+        return self.reconstructor(deblurred_feature, skips) + center
+
+    def _filter_views(
+        self, center: Tensor | None, left: Tensor | None, right: Tensor | None
+    ) -> Tensor:
+        """Return what the filter encoder reads, once it is known to be what it needs."""
+        if not self.dual_pixel:
+            if center is None or left is not None or right is not None:
+                raise ValueError("a single-view network takes the center view, and only that")
+            views = center
+        elif left is None or right is None:
+            raise ValueError("a dual-pixel network needs the left and the right view")
+        else:
+            views = torch.cat((right, left), dim=1)
+        # While a graph is traced, sizes are symbols and the exporter's own sample is known good.
+        if not torch.onnx.is_in_onnx_export():
+            _require_suitable_size(views)
+        return views
+
+
+def _require_suitable_size(picture: Tensor) -> None:
+    height, width = picture.shape[-2:]
+    if height % SIZE_MULTIPLE or width % SIZE_MULTIPLE or height == 0 or width == 0:
+        raise ValueError(
+            f"height and width must be multiples of {SIZE_MULTIPLE}, not {height}x{width}: "
+            "pad the picture and crop the result"
+        )

@@ -1,0 +1,68 @@
+"""The reblurring network (paper, Sec. 3.3 and Fig. 5); used in training only.
+
+It turns the predicted deblurring filters into reblurring filters and blurs the sharp target with
+them. If that gives the defocused picture back, the deblurring filters knew shape and size of the
+blur.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from ifan.networks.iac import PARTS, iterative_adaptive_convolution, split_prediction
+from ifan.networks.layers import ResidualBlock, activated_conv3x3, conv3x3
+
+COLOURS = 3
+
+DEFAULT_REBLURRING_ITERATIONS = {8: 8, 26: 9}
+"""Reblurring iterations that the authors took for a given N; 17 for all others."""
+
+
+class ReblurringNetwork(nn.Module):
+    """The RBN.
+
+    Args:
+        width: the base channel count of the IFAN whose prediction it reads.
+        iterations: that IFAN's number of IAC iterations, the paper's N.
+        reblurring_iterations: iterations of its own IAC; by default what the authors took for N.
+        shared_filters: apply the vertical filter in both directions, as the released
+            implementation did.
+    """
+
+    def __init__(
+        self,
+        width: int = 32,
+        iterations: int = 17,
+        reblurring_iterations: int | None = None,
+        shared_filters: bool = False,
+    ) -> None:
+        super().__init__()
+        if reblurring_iterations is None:
+            reblurring_iterations = DEFAULT_REBLURRING_ITERATIONS.get(iterations, 17)
+        self.width = width
+        self.iterations = iterations
+        self.reblurring_iterations = reblurring_iterations
+        self.shared_filters = shared_filters
+        channels = 4 * width
+        self.filter_inverter = nn.Sequential(
+            activated_conv3x3(iterations * PARTS * channels, channels),
+            ResidualBlock(channels, units=2),
+            ResidualBlock(channels, units=2),
+            conv3x3(channels, reblurring_iterations * PARTS * COLOURS),
+        )
+
+    def forward(self, prediction: Tensor, sharp: Tensor) -> Tensor:
+        """Blur a sharp picture as the deblurring filters say it was blurred.
+
+        Args:
+            prediction: the filter predictor's whole output, N x iterations*7*4*width x h x w,
+                in the order of `ifan.networks.iac`.
+            sharp: the all-in-focus target at 1/8 size, Nx3xhxw.
+
+        Returns:
+            The reblurred picture at 1/8 size, Nx3xhxw.
+        """
+        filters = split_prediction(
+            self.filter_inverter(prediction), COLOURS, shared_filters=self.shared_filters
+        )
+        return sharp + iterative_adaptive_convolution(sharp, filters, final_activation=False)
