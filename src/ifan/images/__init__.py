@@ -1,0 +1,32 @@
+"""Photographs as files: pixels in, pixels out, and all that a camera wrote beside them kept.
+
+The only place in the project that knows pyvips.
+"""
+
+from ifan.images.colouring import coloured
+from ifan.images.comparison import side_by_side
+from ifan.images.formats import FORMATS, OUTPUT_SUFFIXES, PictureFormat, is_picture_name
+from ifan.images.geometry import resize
+from ifan.images.metadata import Metadata
+from ifan.images.photograph import Photograph, Pixels
+from ifan.images.reading import decode_photograph, read_photograph
+from ifan.images.writing import encode_photograph, output_format, write_map, write_photograph
+
+__all__ = [
+    "FORMATS",
+    "OUTPUT_SUFFIXES",
+    "Metadata",
+    "Photograph",
+    "PictureFormat",
+    "Pixels",
+    "coloured",
+    "decode_photograph",
+    "encode_photograph",
+    "is_picture_name",
+    "output_format",
+    "read_photograph",
+    "resize",
+    "side_by_side",
+    "write_map",
+    "write_photograph",
+]

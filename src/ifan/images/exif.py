@@ -1,0 +1,122 @@
+"""EXIF blocks: kept as the bytes they are, but for what the new pixels make wrong."""
+
+from __future__ import annotations
+
+import struct
+
+from ifan.images.tiff_structure import (
+    EXIF,
+    GPS,
+    SUBDIRECTORIES,
+    Directory,
+    Field,
+    Layout,
+    StructureError,
+    append_tree,
+    in_order,
+    link_to_first,
+    read_fields,
+    read_header,
+    read_tree,
+    size_of,
+)
+
+_ORIENTATION = 0x0112
+_THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 0x0201, 0x0202
+_IMAGE_SIZE = {0x0100: "width", 0x0101: "height"}
+_PIXEL_SIZE = {0xA002: "width", 0xA003: "height"}
+
+# The fields of a TIFF's first directory that describe the photograph, not how its pixels lie in
+# the file: document and page name, description, make, model, software, date, artist, host, rating,
+# copyright, what Windows adds, and the EXIF and GPS directories.
+_DESCRIPTIVE = {0x010D, 0x010E, 0x010F, 0x0110, 0x011D, 0x0131, 0x0132, 0x013B, 0x013C}
+_DESCRIPTIVE |= {0x4746, 0x4749, 0x8298, *range(0x9C9B, 0x9CA0), EXIF, GPS}
+
+
+def mended(block: bytes, height: int, width: int) -> bytes | None:
+    """Makes an EXIF block true of an upright picture of `height` x `width` pixels.
+
+    The orientation becomes 1, the sizes those given, and the thumbnail, which shows the old picture
+    the old way up, goes. Nothing moves, so maker notes, which hold offsets of their own, are valid.
+
+    Returns:
+        The block, or None where it cannot be read: an orientation nobody can mend must not stay.
+    """
+    sizes = {"height": height, "width": width}
+    out = bytearray(block)
+    try:
+        layout, first = read_header(block)
+        fields, link = read_fields(block, first, layout)
+        _set(out, fields, {_ORIENTATION: 1}, layout)
+        _set(out, fields, {tag: sizes[name] for tag, name in _IMAGE_SIZE.items()}, layout)
+        if EXIF in fields:
+            below, _ = read_fields(block, fields[EXIF].number(layout), layout)
+            _set(out, below, {tag: sizes[name] for tag, name in _PIXEL_SIZE.items()}, layout)
+        return _without_thumbnail(out, link, layout)
+    except StructureError:
+        return None
+
+
+def from_tiff(data: bytes) -> bytes | None:
+    """Collects what a TIFF file says of its photograph into an EXIF block, None if nothing."""
+    try:
+        layout, first = read_header(data)
+        directory = _descriptive(read_tree(data, first, layout, SUBDIRECTORIES))
+    except StructureError:
+        return None
+    # Fields may share their bytes; a file made to explode must not.
+    if not directory or size_of(directory) > len(data):
+        return None
+    classic = Layout(layout.order, big=False)
+    block = bytearray(struct.pack(layout.order + "2sHL", _MARKS[layout.order], 42, 0))
+    link_to_first(block, append_tree(block, directory, classic), classic)
+    return bytes(block)
+
+
+def as_tiff_fields(block: bytes, order: str) -> Directory:
+    """Returns what an EXIF block says of the photograph as fields for a TIFF's first directory.
+
+    Args:
+        block: the EXIF block.
+        order: the byte order of the TIFF file, "<" or ">".
+    """
+    layout, first = read_header(block)
+    return in_order(_descriptive(read_tree(block, first, layout)), layout.order, order)
+
+
+_MARKS = {"<": b"II", ">": b"MM"}
+
+
+def _descriptive(directory: Directory) -> Directory:
+    return {tag: item for tag, item in directory.items() if tag in _DESCRIPTIVE}
+
+
+def _set(out: bytearray, fields: dict[int, Field], numbers: dict[int, int], layout: Layout) -> None:
+    """Sets, where they lie, those fields that are there; a size too large for its field is kept."""
+    for tag, number in numbers.items():
+        field = fields.get(tag)
+        if field is None:
+            continue
+        try:
+            value = field.with_number(number, layout)
+        except (KeyError, struct.error):
+            continue
+        out[field.position : field.position + len(value)] = value
+
+
+def _without_thumbnail(out: bytearray, link: int, layout: Layout) -> bytes:
+    """Unlinks the directory of the thumbnail and blanks its picture."""
+    (offset,) = struct.unpack_from(layout.order + layout.offset, out, link)
+    struct.pack_into(layout.order + layout.offset, out, link, 0)
+    if not offset:
+        return bytes(out)
+    try:
+        fields, _ = read_fields(out, offset, layout)
+        start = fields[_THUMBNAIL_OFFSET].number(layout)
+        end = start + fields[_THUMBNAIL_LENGTH].number(layout)
+    except (StructureError, KeyError):
+        return bytes(out)
+    if start >= 8 and end <= len(out):
+        out[start:end] = bytes(end - start)
+    # Mostly it is the last thing in the block, and the block can end before it.
+    return bytes(out[:start] if end == len(out) else out)

@@ -1,0 +1,98 @@
+"""What a photograph carries beside its pixels, and what of it libvips finds and writes rightly.
+
+libvips reads all blocks. Of writing it has only the ICC profile and the density done: EXIF it has
+rewritten by a library that drops what it does not know, in PNG it cuts keywords at the first space
+and puts XMP where readers do not look, in TIFF it cuts IPTC records short (libvips 8.18).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import pyvips
+
+# The same number of bytes, so that the padding of an XMP packet stays right.
+_XMP_ORIENTATION = re.compile(rb"(tiff:Orientation(?:\s*=\s*[\"']|>)\s*)[2-8]")
+
+
+class DoesNotFitError(Exception):
+    """A block of metadata that is larger than the format can hold; the message says which."""
+
+
+class Density(NamedTuple):
+    """How large the picture wants to be printed, in pixels per millimetre.
+
+    `unit` is the unit it was written in, "in" or "cm".
+    """
+
+    x: float
+    y: float
+    unit: str
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What goes back into the file. Opaque to the rest of the project.
+
+    Attributes:
+        exif: an EXIF block, which is a small TIFF file, without the "Exif" prefix of JPEG.
+        xmp: an XMP packet.
+        iptc: bare IPTC-IIM records, without the Photoshop wrapping of JPEG.
+        icc: an ICC profile.
+        density: None where the file says nothing of it.
+        comment: what JPEG has in COM and PNG in a text chunk "Comment".
+        png_chunks: name and content of the other text chunks of a PNG, and of those that say how
+            its numbers become light.
+    """
+
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    iptc: bytes | None = None
+    icc: bytes | None = None
+    density: Density | None = None
+    comment: str | None = None
+    png_chunks: tuple[tuple[bytes, bytes], ...] = ()
+
+
+def from_header(image: pyvips.Image) -> Metadata:
+    """Takes what libvips found in a file; `iptc` is still wrapped as the file had it."""
+    exif = _blob(image, "exif-data")
+    return Metadata(
+        exif=exif.removeprefix(b"Exif\0\0") if exif else None,
+        xmp=_blob(image, "xmp-data"),
+        iptc=_blob(image, "iptc-data"),
+        icc=_blob(image, "icc-profile-data"),
+        density=_density(image),
+    )
+
+
+def into_header(image: pyvips.Image, metadata: Metadata) -> pyvips.Image:
+    """Gives an image what libvips writes: ICC profile and density."""
+    density = metadata.density
+    image = image.copy(xres=density.x, yres=density.y) if density else image.copy()
+    if density:
+        image.set_type(pyvips.GValue.gstr_type, "resolution-unit", density.unit)
+    if metadata.icc:
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", metadata.icc)
+    return image
+
+
+def upright_xmp(xmp: bytes | None) -> bytes | None:
+    """Returns the packet with its copy of the EXIF orientation saying "upright"."""
+    return _XMP_ORIENTATION.sub(rb"\g<1>1", xmp) if xmp else None
+
+
+def _blob(image: pyvips.Image, field: str) -> bytes | None:
+    if not image.get_typeof(field):
+        return None
+    return bytes(image.get(field)) or None
+
+
+def _density(image: pyvips.Image) -> Density | None:
+    # 1 pixel per millimetre is what libvips says of a TIFF that says nothing.
+    if image.xres == 1.0 and image.yres == 1.0:
+        return None
+    unit = image.get("resolution-unit") if image.get_typeof("resolution-unit") else "in"
+    return Density(image.xres, image.yres, str(unit))
