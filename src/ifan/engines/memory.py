@@ -1,0 +1,55 @@
+"""Running out of memory: foreseen where it can be, and said in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ifan.errors import EngineError
+
+_SIGNS = ("out of memory", "bad_alloc", "can't allocate", "cannot allocate", "failed to allocate")
+"""What the engines' errors say when an allocation failed, in lower case."""
+
+REMEDY = "give a smaller --working-size"
+
+
+@contextmanager
+def allocation_errors(height: int, width: int) -> Iterator[None]:
+    """Turn an engine's failed allocation into an `EngineError`.
+
+    Args:
+        height: height of the picture in pixels, for the message.
+        width: width of the picture in pixels, for the message.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, MemoryError) or any(s in str(error).lower() for s in _SIGNS):
+            reason = f"memory ran out at {width}x{height} pixels"
+            raise EngineError("network", reason, REMEDY) from error
+        raise
+
+
+def require_memory(needed: float, height: int, width: int) -> None:
+    """Refuse work that would not fit into the memory that is free now.
+
+    Where memory is overcommitted, an allocation that is too large does not fail: the system stops
+    the process later, without a word. So the need is compared first.
+
+    Args:
+        needed: estimated peak in bytes.
+        height: height of the picture in pixels, for the message.
+        width: width of the picture in pixels, for the message.
+
+    Raises:
+        EngineError: less is available.
+    """
+    import psutil
+
+    available = psutil.virtual_memory().available
+    if needed > available:
+        reason = (
+            f"{width}x{height} pixels at once need about {needed / 1e9:.1f} GB of memory, "
+            f"{available / 1e9:.1f} GB are free"
+        )
+        raise EngineError("network", reason, REMEDY)

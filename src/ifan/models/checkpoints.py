@@ -1,0 +1,215 @@
+"""Checkpoints as files: safetensors, and what `torch.save` writes. Needs PyTorch.
+
+Both hold the same tensors in the released layout (`ifan.models.released`); a safetensors file
+carries the configuration in its metadata besides. Nothing but tensors is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import safetensors
+import safetensors.torch
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from ifan.errors import ModelError
+from ifan.files import write_atomically
+from ifan.models import released
+from ifan.models.configuration import Configuration, Description
+from ifan.networks import IFAN, ReblurringNetwork
+
+SAFETENSORS_SUFFIX = ".safetensors"
+RELEASED_SUFFIXES = (".pytorch", ".pth", ".pt")
+METADATA_KEY = "ifan"
+"""Key of a safetensors file's metadata under which its description stands, as JSON."""
+
+_SHOWN_DIFFERENCES = 4
+
+
+class Checkpoint(NamedTuple):
+    """What a checkpoint file holds.
+
+    Attributes:
+        network: the deblurring network, float32, in evaluation mode.
+        reblurring: the reblurring network that it was trained with, if the file has it.
+        description: the configuration of the network and how pictures are read for it.
+    """
+
+    network: IFAN
+    reblurring: ReblurringNetwork | None
+    description: Description
+
+
+def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+    """Load a checkpoint: safetensors or a `torch.save`d file, ours or released.
+
+    Width, N and dual-pixel are read off the shapes; the reading of the IAC from the file's metadata
+    or markers, without which it is a released checkpoint's (shared filters, output activation).
+
+    Raises:
+        ModelError: the file cannot be read, holds more than tensors, or its tensors are not those
+            of an IFAN: each one that is missing, unknown or of a wrong shape is named.
+    """
+    tensors, metadata = _read(Path(path))
+    network_tensors, reblurring_tensors, markers = released.split_released(tensors)
+    try:
+        configuration = released.infer_configuration(network_tensors, markers)
+        description = _described(metadata, configuration)
+        # Without memory of their own: they are given the file's tensors.
+        with torch.device("meta"):
+            network = IFAN(**description.configuration.model_dump())
+        _fill(network, network_tensors)
+        reblurring = None
+        if reblurring_tensors:
+            with torch.device("meta"):
+                reblurring = ReblurringNetwork(
+                    configuration.width,
+                    configuration.iterations,
+                    released.infer_reblurring_iterations(reblurring_tensors),
+                    description.configuration.shared_filters,
+                )
+            _fill(reblurring, reblurring_tensors)
+    except KeyError as error:
+        raise _not_an_ifan(path, f"{error.args[0]} is missing") from error
+    except ValueError as error:
+        raise _not_an_ifan(path, str(error)) from error
+    return Checkpoint(network, reblurring, description)
+
+
+load_released_checkpoint = load_checkpoint
+
+
+def save_released_checkpoint(
+    path: str | os.PathLike[str],
+    network: IFAN,
+    reblurring: ReblurringNetwork | None = None,
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Save in the released form, so that the released implementation loads it too.
+
+    Raises:
+        OutputError: the file exists and `overwrite` is not set, or it cannot be written.
+    """
+    tensors = {
+        f"{released.NETWORK_PREFIX}{name}": tensor
+        for name, tensor in (
+            released.to_released(network) | released.markers_of(Description.of(network).configuration)
+        ).items()
+    }
+    if reblurring is not None:
+        tensors |= {
+            f"{released.REBLURRING_PREFIX}{name}": tensor
+            for name, tensor in released.to_released(reblurring).items()
+        }
+    buffer = io.BytesIO()
+    torch.save(tensors, buffer)
+    write_atomically(path, buffer.getbuffer(), overwrite=overwrite)
+
+
+def save_safetensors(
+    path: str | os.PathLike[str],
+    network: IFAN,
+    reblurring: ReblurringNetwork | None = None,
+    *,
+    sample_bits: int = 8,
+    overwrite: bool = False,
+) -> None:
+    """Save as safetensors, with the configuration in the metadata.
+
+    Args:
+        path: the file.
+        network: the deblurring network.
+        reblurring: the reblurring network that it was trained with, to be kept as well.
+        sample_bits: bits a sample of the pictures that the network was trained on, 8 or 16.
+        overwrite: whether a file of that name is replaced.
+
+    Raises:
+        OutputError: the file exists and `overwrite` is not set, or it cannot be written.
+    """
+    tensors = released.to_released(network)
+    if reblurring is not None:
+        tensors |= {
+            f"reblurNet.{name}": tensor
+            for name, tensor in released.to_released(reblurring).items()
+        }
+    metadata = {METADATA_KEY: json.dumps(Description.of(network, sample_bits).to_metadata())}
+    data = safetensors.torch.save(tensors, metadata=metadata)
+    write_atomically(path, data, overwrite=overwrite)
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], str | None]:
+    """Return the tensors of a file and, if there is one, its description as JSON."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(16)
+        if not start:
+            raise ModelError(path, "is empty", "download or copy it again")
+        if start[8:9] == b"{":  # a safetensors header is JSON after its length in eight bytes
+            with safetensors.safe_open(path, framework="pt") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                return tensors, (file.metadata() or {}).get(METADATA_KEY)
+        return _tensors_only(path, torch.load(path, map_location="cpu", weights_only=True)), None
+    except FileNotFoundError as error:
+        raise ModelError(path, "does not exist", "check the name") from error
+    except OSError as error:
+        raise ModelError(path, f"cannot be read ({error.strerror})", "check the file") from error
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            path,
+            "is no checkpoint, or holds other things than tensors, which are never loaded",
+            "give a file that torch.save wrote from a state dict, or a .safetensors file",
+        ) from error
+    except (safetensors.SafetensorError, RuntimeError, EOFError, zipfile.BadZipFile) as error:
+        raise ModelError(
+            path, "is damaged or no checkpoint at all", "download or copy it again"
+        ) from error
+
+
+def _tensors_only(path: Path, content: object) -> dict[str, Tensor]:
+    if not isinstance(content, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()
+    ):
+        raise ModelError(
+            path, "is no state dict (a name and a tensor each)", "save network.state_dict() only"
+        )
+    return content
+
+
+def _described(metadata: str | None, inferred: Configuration) -> Description:
+    """Return what the metadata say, or else what the shapes and markers do."""
+    if metadata is None:
+        return Description(configuration=inferred)
+    try:
+        description = Description.from_metadata(json.loads(metadata))
+    except (json.JSONDecodeError, ValidationError) as error:
+        raise ValueError(f"its metadata are not understood: {error}".splitlines()[0]) from error
+    for field in ("width", "iterations", "dual_pixel"):
+        said, found = getattr(description.configuration, field), getattr(inferred, field)
+        if said != found:
+            raise ValueError(f"its metadata say {field} = {said}, its tensors {found}")
+    return description
+
+
+def _fill(network: IFAN | ReblurringNetwork, tensors: released.State) -> None:
+    found = released.differences(network, tensors)
+    if found:
+        rest = len(found) - _SHOWN_DIFFERENCES
+        more = f" and {rest} more" if rest > 0 else ""
+        raise ValueError(", ".join(found[:_SHOWN_DIFFERENCES]) + more)
+    released.load_released(network, {name: tensor.float() for name, tensor in tensors.items()})
+    network.eval()
+
+
+def _not_an_ifan(path: str | os.PathLike[str], reason: str) -> ModelError:
+    return ModelError(
+        path, f"does not hold the weights of an IFAN: {reason}", "check that it is the right file"
+    )

@@ -1,0 +1,67 @@
+"""What a checkpoint's weights are weights of."""
+
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, PositiveInt
+
+if TYPE_CHECKING:
+    from ifan.networks import IFAN
+
+
+class Configuration(BaseModel):
+    """The variant of the network, as `ifan.networks.IFAN` takes it.
+
+    Attributes:
+        width: base channel count; 32 in the paper.
+        iterations: number of IAC iterations, the paper's N.
+        dual_pixel: the filters are predicted from the left and right dual-pixel views.
+        shared_filters: the IAC uses the vertical filter in both directions, as released
+            checkpoints were trained; False is Eq. 1 of the paper.
+        output_activation: a leaky ReLU follows the reconstructor's last convolution.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    width: PositiveInt
+    iterations: PositiveInt
+    dual_pixel: bool
+    shared_filters: bool
+    output_activation: bool
+
+
+class Description(BaseModel):
+    """What a file of weights says of itself.
+
+    Attributes:
+        configuration: the variant of the network.
+        sample_bits: bits a sample of the pictures that the network was trained on: 8 means values
+            0 to 255 divided by 255, 16 means values 0 to 65535 divided by 65535.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    configuration: Configuration
+    sample_bits: Literal[8, 16] = 8
+
+    @classmethod
+    def of(cls, network: "IFAN", sample_bits: int = 8) -> Self:
+        """Describe a network."""
+        fields = {name: getattr(network, name) for name in Configuration.model_fields}
+        return cls.model_validate({"configuration": fields, "sample_bits": sample_bits})
+
+    def to_metadata(self) -> dict[str, Any]:
+        """Return the description as it stands in a file: one flat table."""
+        return self.configuration.model_dump() | {"sample_bits": self.sample_bits}
+
+    @classmethod
+    def from_metadata(cls, metadata: dict[str, Any]) -> Self:
+        """Read a description from a file's flat table, which may hold notes besides.
+
+        Raises:
+            pydantic.ValidationError: something is missing or impossible.
+        """
+        configuration = {name: metadata.get(name) for name in Configuration.model_fields}
+        return cls(
+            configuration=Configuration.model_validate(configuration),
+            sample_bits=metadata.get("sample_bits", 8),
+        )

@@ -1,0 +1,137 @@
+"""Networks as ONNX graphs, free in height and width. Needs PyTorch and onnx."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, nn
+
+from ifan.engines import Array, Choice, open_engine
+from ifan.errors import ModelError
+from ifan.files import write_atomically
+from ifan.models.configuration import Description
+from ifan.networks import IFAN
+
+OPSET = 17
+METADATA_KEY = "ifan"
+"""Key of the graph's metadata under which the description stands, as JSON."""
+
+_TRACED_SIZE = (64, 96)
+_CHECKED_SIZE = (88, 72)
+"""Height and width for the check; others than the traced ones, so that a graph that has baked
+those in is found out."""
+
+_TOLERANCE = 1e-4
+"""Largest difference to PyTorch, relative to the largest value (at least 1)."""
+
+
+class _Graph(nn.Module):
+    """The two outputs that engines ask for, from the views that they give."""
+
+    def __init__(self, network: IFAN) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, center: Tensor, *sides: Tensor) -> tuple[Tensor, Tensor]:
+        left, right = sides if sides else (None, None)
+        result = self.network.deblur(center, left, right)
+        return result.deblurred, result.disparity
+
+
+def export_onnx(
+    path: str | os.PathLike[str],
+    network: IFAN,
+    *,
+    sample_bits: int = 8,
+    overwrite: bool = False,
+) -> None:
+    """Write a network as an ONNX graph, once it is shown to give what PyTorch gives.
+
+    Inputs `center` (dual-pixel: and `left`, `right`), float32 Nx3xHxW; outputs `deblurred`, of the
+    same shape and not clipped, and `disparity`, Nx1xH/8xW/8. N, H and W are free.
+
+    Args:
+        path: the file.
+        network: float32, on the CPU.
+        sample_bits: bits a sample of the pictures that the network was trained on, 8 or 16.
+        overwrite: whether a file of that name is replaced.
+
+    Raises:
+        ModelError: the graph does not give what the network gives.
+        OutputError: the file exists and `overwrite` is not set, or it cannot be written.
+    """
+    graph = onnx.load_from_string(_trace(network))
+    description = Description.of(network, sample_bits)
+    entry = graph.metadata_props.add()
+    entry.key, entry.value = METADATA_KEY, json.dumps(description.to_metadata())
+    onnx.checker.check_model(graph, full_check=True)
+    data = graph.SerializeToString()
+    difference = _difference(data, network)
+    if not difference <= _TOLERANCE:
+        raise ModelError(
+            path,
+            f"would not hold what the network gives: they differ by {difference:.1g}",
+            "check that the weights are finite and of ordinary size",
+        )
+    write_atomically(path, data, overwrite=overwrite)
+
+
+def _views(network: IFAN, size: tuple[int, int]) -> tuple[Array, ...]:
+    random = np.random.default_rng(0)
+    count = 3 if network.dual_pixel else 1
+    return tuple(random.random((1, 3, *size), np.float32) for _ in range(count))
+
+
+def _trace(network: IFAN) -> bytes:
+    """Return the graph that PyTorch's exporter makes.
+
+    Its newer exporter takes twenty times as long (half a minute for the paper's network) for a
+    graph that runs no faster, so the older one does it as long as PyTorch has it.
+    """
+    views = _views(network, _TRACED_SIZE)
+    names = ("center", "left", "right")[: len(views)]
+    free = {0: "N", 2: "H", 3: "W"}
+    buffer = io.BytesIO()
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it is the older one, hundreds of times
+        torch.onnx.export(
+            _Graph(network).eval(),
+            tuple(map(torch.from_numpy, views)),
+            buffer,
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=list(names),
+            output_names=["deblurred", "disparity"],
+            dynamic_axes={
+                **dict.fromkeys((*names, "deblurred"), free),
+                "disparity": {0: "N", 2: "H/8", 3: "W/8"},
+            },
+        )
+    return buffer.getvalue()
+
+
+def _difference(graph: bytes, network: IFAN) -> float:
+    """Return how far the graph, run by OpenVINO, is from the network, relative to its values."""
+    views = _views(network, _CHECKED_SIZE)
+    with torch.inference_mode():
+        expected = network.deblur(*map(torch.from_numpy, views))
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "graph.onnx"
+        file.write_bytes(graph)
+        choice = Choice("openvino", "cpu", "fp32", "the check needs its precision")
+        engine = open_engine(choice, graph=lambda: file, network=lambda: network)
+        found = engine.deblur(views), engine.disparity(views)
+        return max(map(_relative_difference, found, expected))
+
+
+def _relative_difference(found: Array, expected: Tensor) -> float:
+    reference = expected.numpy()
+    return float(np.abs(found - reference).max() / max(1.0, np.abs(reference).max()))
