@@ -1,0 +1,5 @@
+"""`python -m ifan`."""
+
+from ifan.commands import main
+
+main()

@@ -1,0 +1,90 @@
+"""`ifan deblur`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ifan.commands import options
+from ifan.commands.opening import open_deblurrer
+from ifan.commands.progress import Progress
+
+if TYPE_CHECKING:
+    from ifan.worklist import Outcome
+
+
+def deblur(
+    inputs: Annotated[
+        list[Path], typer.Argument(help="Photographs, and folders of photographs.", metavar="INPUT")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The result, or a folder for several. Default: photo.deblurred.jpg beside"
+            " photo.jpg.",
+        ),
+    ] = None,
+    model: options.Model = None,
+    engine: options.Engine = "auto",
+    precision: options.Precision = "auto",
+    strength: Annotated[
+        float, typer.Option(min=0, max=1, help="How much of the correction to apply.")
+    ] = 1.0,
+    working_size: options.WorkingSize = "auto",
+    left: options.Left = None,
+    right: options.Right = None,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="Search sub-folders of the folders given.")
+    ] = False,
+    overwrite: options.Overwrite = False,
+    compare: Annotated[
+        bool,
+        typer.Option("--compare", help="Write before and after side by side, too: NAME.compare."),
+    ] = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Deblur photographs. EXIF, colour profile, bit depth and transparency are kept."""
+    if (left or right) and (len(inputs) != 1 or inputs[0].is_dir()):
+        raise typer.BadParameter("dual-pixel views belong to one photograph; give one INPUT")
+    deblurrer = open_deblurrer(model, engine, precision, working_size, verbose=verbose)
+    from ifan import worklist
+
+    tasks = [
+        task._replace(left=left, right=right)
+        for task in worklist.plan(inputs, output, recursive=recursive)
+    ]
+    counts = {"done": 0, "skipped": 0, "failed": 0}
+    outcomes = worklist.run(
+        deblurrer, tasks, strength=strength, compare=compare, overwrite=overwrite
+    )
+    with Progress([_size(task.source) for task in tasks]) as progress:
+        started = time.monotonic()
+        for outcome in outcomes:
+            counts[outcome.status] += 1
+            _report(outcome, time.monotonic() - started)
+            progress.advance()
+            started = time.monotonic()
+    if len(tasks) > 1:
+        typer.echo(", ".join(f"{count} {status}" for status, count in counts.items()))
+    if counts["failed"]:
+        raise typer.Exit(1)
+
+
+def _report(outcome: Outcome, seconds: float) -> None:
+    task = outcome.task
+    if outcome.status == "done":
+        typer.echo(f"{task.source} -> {task.target} ({seconds:.1f} s)")
+    elif outcome.status == "skipped":
+        typer.echo(f"{task.source}: skipped, {task.target} exists; --overwrite replaces it")
+    else:
+        typer.echo(str(outcome.error), err=True)
+
+
+def _size(path: Path) -> int:
+    """Return the size of a file in bytes, which stands for the time it takes."""
+    return path.stat().st_size if path.is_file() else 0

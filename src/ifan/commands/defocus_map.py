@@ -1,0 +1,44 @@
+"""`ifan defocus-map`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ifan.commands import options
+from ifan.commands.opening import open_deblurrer
+
+
+def defocus_map(
+    source: Annotated[Path, typer.Argument(help="A photograph.", metavar="INPUT")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="A .png or .jpg gets colours; a .tif the numbers, in pixels, as 32-bit floats."
+            " Default: photo.defocus.png beside photo.jpg.",
+        ),
+    ] = None,
+    model: options.Model = None,
+    engine: options.Engine = "auto",
+    precision: options.Precision = "auto",
+    working_size: options.WorkingSize = "auto",
+    left: options.Left = None,
+    right: options.Right = None,
+    overwrite: options.Overwrite = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Show how far each part of a photograph is out of focus.
+
+    The map holds the disparity between dual-pixel views that the network predicts, in pixels of
+    the photograph: it grows with the blur, its sign tells the two sides of the focus apart.
+    """
+    deblurrer = open_deblurrer(model, engine, precision, working_size, verbose=verbose)
+    target = output or source.with_name(f"{source.stem}.defocus.png")
+    span = deblurrer.defocus_map_file(
+        source, target, left=left, right=right, overwrite=overwrite
+    )
+    typer.echo(f"{source} -> {target} ({span[0]:+.1f} to {span[1]:+.1f} pixels)")

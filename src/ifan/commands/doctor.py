@@ -1,0 +1,51 @@
+"""`ifan doctor`."""
+
+from __future__ import annotations
+
+import platform
+from typing import TYPE_CHECKING
+
+import typer
+
+from ifan import __version__
+
+if TYPE_CHECKING:
+    from ifan.engines.selection import EngineName
+
+
+def doctor() -> None:
+    """Say what this machine has, what will be used, what is missing and how to get it."""
+    import psutil
+
+    from ifan.engines import selection
+    from ifan.models import store
+
+    memory = psutil.virtual_memory()
+    typer.echo(f"ifan {__version__}, Python {platform.python_version()}, {platform.platform()}")
+    typer.echo(f"processor: {psutil.cpu_count(logical=True)} logical cores")
+    typer.echo(
+        f"memory: {memory.available / 1e9:.1f} GB free of {memory.total / 1e9:.1f} GB\n\nengines:"
+    )
+    for name in selection.ENGINES:
+        typer.echo(f"  {_engine_line(name)}")
+    for package, use in (("pyvips", "photographs"), ("onnx", "graphs from checkpoints")):
+        version = selection.version(package)
+        typer.echo(f"  {package:12} {version or 'missing'}, for {use}")
+    typer.echo(f"\nmodels, imported ones in {store.models_folder()}:")
+    for model in store.available_models():
+        typer.echo(f"  {model.name}")
+    choice = selection.choose()
+    typer.echo(
+        f"\nused by default: {store.DEFAULT_MODEL} with {choice.engine} on {choice.device} in "
+        f"{choice.precision}, because {choice.reason}"
+    )
+
+
+def _engine_line(name: EngineName) -> str:
+    from ifan.engines import selection
+
+    if not selection.installed(name):
+        return f"{name:12} missing: {selection.INSTALL[name]}"
+    device = selection.device_of(name)
+    offered = ", ".join(selection.precisions(name, device))
+    return f"{name:12} {selection.version(name)}, on {device}, in {offered}"

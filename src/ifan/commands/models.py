@@ -1,0 +1,159 @@
+"""`ifan models`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ifan.commands import options
+
+if TYPE_CHECKING:
+    from ifan.models.catalogue import CatalogueEntry
+    from ifan.models.configuration import Configuration
+    from ifan.models.store import Model
+
+app = typer.Typer(
+    help="List, fetch and convert models.", no_args_is_help=True, rich_markup_mode=None
+)
+
+Name = Annotated[str, typer.Argument(help="A name, a checkpoint file, or a model's folder.")]
+
+
+@app.command("list")
+def list_models() -> None:
+    """List the models that are known, and those that are on this machine."""
+    from ifan.models.catalogue import catalogue
+    from ifan.models.store import available_models
+
+    here = {model.name: model for model in available_models()}
+    known = [entry.name for entry in catalogue()]
+    typer.echo(f"{'name':14} {'here':5} {'N':>3} {'width':>6} {'views':7} {'terms':12} what it is")
+    for entry in catalogue():
+        _print_row(entry.name, entry.name in here, entry.configuration, entry.terms, entry.description)
+    for name, model in here.items():
+        if name not in known:
+            _print_row(name, True, model.description.configuration, "your own", "imported")
+
+
+def _print_row(
+    name: str, here: bool, configuration: Configuration, terms: str, what: str
+) -> None:
+    views = "dual" if configuration.dual_pixel else "single"
+    typer.echo(
+        f"{name:14} {'yes' if here else 'no':5} {configuration.iterations:3} "
+        f"{configuration.width:6} {views:7} {terms:12} {what}"
+    )
+
+
+@app.command("show")
+def show(name: Name) -> None:
+    """Show all that is known about a model."""
+    from ifan.errors import ModelError
+    from ifan.models.catalogue import find
+    from ifan.models.store import open_model
+
+    entry = find(name)
+    try:
+        model = open_model(name)
+    except ModelError:
+        if entry is None:
+            raise
+        model = None
+    typer.echo(model.name if model else entry.name if entry else name)
+    if entry:
+        _print_entry(entry)
+    if model:
+        _print_files(model)
+
+
+def _print_entry(entry: CatalogueEntry) -> None:
+    fields = {
+        "what": entry.description,
+        "terms": entry.terms + (f", {entry.rights_holder}" if entry.rights_holder else ""),
+        "address": entry.address,
+        "file in it": entry.file if entry.address else None,
+        "size": f"{entry.size_bytes} bytes" if entry.size_bytes else None,
+        "sha256": entry.sha256,
+    }
+    for label, value in fields.items():
+        if value:
+            typer.echo(f"  {label:14} {value}")
+    for score in entry.scores:
+        others = {"MAE": score.mae, "LPIPS": score.lpips}
+        more = "".join(f", {name} {value}" for name, value in others.items() if value is not None)
+        mark = "verified" if score.verified else "not verified"
+        typer.echo(
+            f"  published      {score.dataset}: PSNR {score.psnr} dB, SSIM {score.ssim}{more}"
+            f" ({score.source}; {mark})"
+        )
+
+
+def _print_files(model: Model) -> None:
+    from ifan.models.download import sha256_of
+
+    description = model.description
+    for field, value in description.configuration.model_dump().items():
+        typer.echo(f"  {field.replace('_', ' '):14} {str(value).lower()}")
+    typer.echo(f"  {'pictures':14} read at {description.sample_bits} bits")
+    typer.echo(f"  {'weights':14} {model.weights} (sha256 {sha256_of(model.weights)})")
+    typer.echo(f"  {'graph':14} {model.shipped_graph or 'made when it is needed'}")
+
+
+@app.command("import")
+def import_model(
+    file: Annotated[Path, typer.Argument(help="A checkpoint: .pytorch, .pth, .pt, .safetensors.")],
+    name: Annotated[
+        str | None, typer.Option(help="What to call it. Default: the file's name.")
+    ] = None,
+    sample_bits: Annotated[
+        int | None,
+        typer.Option(help="Bits of the pictures it was trained with, 8 or 16, if it is not known."),
+    ] = None,
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Keep a checkpoint under a name. Needs PyTorch."""
+    if sample_bits not in (None, 8, 16):
+        raise typer.BadParameter("--sample-bits is 8 or 16")
+    from ifan.models import store
+
+    model = store.import_model(file, name, sample_bits=sample_bits, overwrite=overwrite)
+    typer.echo(f"{file} -> {model.weights}; use it with --model {model.name}")
+
+
+@app.command("export")
+def export(
+    name: Name,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="The file: .onnx, .safetensors or .pytorch (released)."),
+    ],
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Write a model as ONNX, as safetensors, or as the released code wants it. Needs PyTorch."""
+    from ifan.models import store
+
+    store.export_model(store.open_model(name), output, overwrite=overwrite)
+    typer.echo(f"{name} -> {output}")
+
+
+@app.command("download")
+def download(
+    name: Annotated[str, typer.Argument(help="A released model, see `ifan models list`.")],
+    address: Annotated[
+        str | None, typer.Option(help="Where the archive is, if not where the catalogue says.")
+    ] = None,
+    sha256: Annotated[
+        str | None, typer.Option(help="Checksum of the archive to insist on.")
+    ] = None,
+) -> None:
+    """Download a released checkpoint and keep it under its name. Needs PyTorch."""
+    from ifan.commands.progress import DownloadProgress
+    from ifan.models import store
+
+    with DownloadProgress() as progress:
+        fetched = store.download_model(name, address=address, sha256=sha256, progress=progress)
+    size = fetched.archive.stat().st_size
+    typer.echo(f"{fetched.archive}: {size} bytes, sha256 {fetched.sha256}")
+    typer.echo(f"{fetched.model.weights}; use it with --model {fetched.model.name}")

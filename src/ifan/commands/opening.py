@@ -1,0 +1,41 @@
+"""From the options of a command to a deblurrer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from ifan.deblurrer import Deblurrer
+
+
+def open_deblurrer(
+    model: str | None, engine: str, precision: str, working_size: str, *, verbose: bool
+) -> Deblurrer:
+    """Make the deblurrer that the options describe; say what it is made of if `verbose`.
+
+    Raises:
+        typer.BadParameter: an option has a value that it cannot have.
+        IfanError: the model or the engine cannot be used.
+    """
+    from ifan.deblurrer import Deblurrer, parse_working_size
+    from ifan.engines.selection import ENGINES, PRECISIONS
+
+    allowed = {"--engine": (engine, ENGINES), "--precision": (precision, PRECISIONS)}
+    for option, (value, values) in allowed.items():
+        if value not in ("auto", *values):
+            raise typer.BadParameter(f"{option} {value} is none of auto, {', '.join(values)}")
+    try:
+        parse_working_size(working_size)
+    except ValueError as error:
+        raise typer.BadParameter(f"--working-size: {error}") from error
+    deblurrer = Deblurrer(model, engine=engine, precision=precision, working_size=working_size)
+    if verbose:
+        choice = deblurrer.choice
+        typer.echo(
+            f"model {deblurrer.model.name}, engine {choice.engine} on {choice.device} in "
+            f"{choice.precision}, because {choice.reason}",
+            err=True,
+        )
+    return deblurrer

@@ -1,0 +1,52 @@
+"""Options that several commands have, the same words in each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="A name (see `ifan models list`), a checkpoint file, or a model's folder."
+        " Default: the bundled model.",
+    ),
+]
+Engine = Annotated[
+    str, typer.Option("--engine", help="auto, openvino, torch or onnxruntime.", metavar="NAME")
+]
+Precision = Annotated[
+    str,
+    typer.Option(
+        "--precision",
+        help="auto, fp32, bf16 or fp16. auto: the fastest that keeps the picture.",
+        metavar="NAME",
+    ),
+]
+WorkingSize = Annotated[
+    str,
+    typer.Option(
+        "--working-size",
+        help="Long side in pixels at which the network sees the photograph; full; or auto: at"
+        " most 2048. The result has the full size in any case.",
+        metavar="auto|full|N",
+    ),
+]
+Left = Annotated[
+    Path | None,
+    typer.Option("--left", help="Left dual-pixel view, for a dual-pixel model."),
+]
+Right = Annotated[
+    Path | None,
+    typer.Option("--right", help="Right dual-pixel view, for a dual-pixel model."),
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace results that are there already.")
+]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Say what runs the network, and why.")
+]

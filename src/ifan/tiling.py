@@ -1,0 +1,24 @@
+"""The geometry of how a picture meets the network: no pixels, no network.
+
+The network halves the size three times, so it takes sizes that are multiples of 8 only. Pictures of
+other sizes are continued at the bottom and the right, and the result is cut back.
+"""
+
+from __future__ import annotations
+
+CELL = 8
+"""Pixels across a cell of the network's 1/8 map; sizes must be multiples of this."""
+
+
+def padded_size(height: int, width: int) -> tuple[int, int]:
+    """Return the smallest suitable size, in pixels, that holds a picture of the given one."""
+    return -(-height // CELL) * CELL, -(-width // CELL) * CELL
+
+
+def fitted_size(height: int, width: int, long_side: int) -> tuple[int, int]:
+    """Return the size in pixels, in proportion, whose long side is at most `long_side`.
+
+    A picture is never enlarged, and no side gets shorter than one pixel.
+    """
+    scale = min(1.0, long_side / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))

@@ -1,0 +1,168 @@
+"""Many photographs: which file becomes which, and what became of each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from ifan.deblurrer import RESULT_INFIX, Deblurrer, default_target
+from ifan.errors import IfanError, OutputError, PictureError
+from ifan.files import make_folder
+from ifan.images import is_picture_name
+
+COMPARISON_INFIX = ".compare"
+
+
+class Task(NamedTuple):
+    """A photograph to deblur.
+
+    Attributes:
+        source: the photograph.
+        target: where the result goes.
+        left: its left dual-pixel view, for a dual-pixel model only.
+        right: its right dual-pixel view, for a dual-pixel model only.
+    """
+
+    source: Path
+    target: Path
+    left: Path | None = None
+    right: Path | None = None
+
+    @property
+    def comparison(self) -> Path:
+        """Where the side-by-side picture goes, if one is wanted."""
+        return self.target.with_name(f"{self.target.stem}{COMPARISON_INFIX}{self.target.suffix}")
+
+
+class Outcome(NamedTuple):
+    """What became of a task.
+
+    Attributes:
+        task: the task.
+        status: `done`; `skipped`, as the target was there already; or `failed`.
+        error: why it failed.
+    """
+
+    task: Task
+    status: Literal["done", "skipped", "failed"]
+    error: IfanError | None = None
+
+
+def plan(
+    inputs: Sequence[Path], output: Path | None = None, *, recursive: bool = False
+) -> list[Task]:
+    """Say which photographs are to be deblurred, and where each result goes.
+
+    Args:
+        inputs: photographs, and folders of photographs.
+        output: where to: for one photograph a file or a folder, else a folder, in which results
+            keep their names and, below a folder given, their sub-folders. None: beside each
+            photograph, as `photo.deblurred.jpg`.
+        recursive: whether sub-folders are searched too.
+
+    Raises:
+        PictureError: a folder holds no photograph.
+    """
+    if output is not None and len(inputs) == 1 and not inputs[0].is_dir() and _is_file(output):
+        return [Task(inputs[0], output)]
+    tasks = []
+    for given in inputs:
+        sources = list(_photographs(given, recursive)) if given.is_dir() else [given]
+        if not sources:
+            remedy = "give --recursive to search its sub-folders" if not recursive else "check it"
+            raise PictureError(given, "holds no photograph that can be read", remedy)
+        root = given if given.is_dir() else given.parent
+        tasks += [Task(source, _target(source, root, output)) for source in sources]
+    return tasks
+
+
+def run(
+    deblurrer: Deblurrer,
+    tasks: Iterable[Task],
+    *,
+    strength: float = 1.0,
+    compare: bool = False,
+    overwrite: bool = False,
+) -> Iterator[Outcome]:
+    """Deblur each photograph and say what became of it; a failure does not stop the rest.
+
+    Args:
+        deblurrer: does the work.
+        tasks: as `plan` returns them.
+        strength: part of the correction to apply, 0 to 1.
+        compare: whether photograph and result are written side by side, too.
+        overwrite: whether results that are there already are replaced.
+
+    Raises:
+        ModelError, EngineError: the model cannot be used at all.
+    """
+    deblurrer.load()
+    taken: dict[Path, Path] = {}
+    for task in tasks:
+        resolved = task.target.resolve()
+        if resolved in taken:
+            yield Outcome(task, "failed", _clash(task, taken[resolved]))
+            continue
+        taken[resolved] = task.source
+        yield _outcome(deblurrer, task, strength, compare, overwrite)
+
+
+def _outcome(
+    deblurrer: Deblurrer, task: Task, strength: float, compare: bool, overwrite: bool
+) -> Outcome:
+    if _same_file(task.source, task.target):
+        remedy = "choose another name or folder for the result"
+        return Outcome(task, "failed", OutputError(task.target, "is the photograph itself", remedy))
+    if task.source.exists() and task.target.exists() and not overwrite:
+        return Outcome(task, "skipped")
+    try:
+        make_folder(task.target.parent)
+        deblurrer.deblur_file(
+            task.source,
+            task.target,
+            left=task.left,
+            right=task.right,
+            strength=strength,
+            comparison=task.comparison if compare else None,
+            overwrite=overwrite,
+        )
+    except IfanError as error:
+        return Outcome(task, "failed", error)
+    return Outcome(task, "done")
+
+
+def _photographs(folder: Path, recursive: bool) -> Iterator[Path]:
+    """Yield the photographs of a folder in order, without hidden files and earlier results."""
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if recursive and not name.startswith("."))
+        for name in sorted(names):
+            path = Path(parent, name)
+            if is_picture_name(path) and not _is_result(path):
+                yield path
+
+
+def _is_result(path: Path) -> bool:
+    return any(f"{infix}." in path.name for infix in (RESULT_INFIX, COMPARISON_INFIX))
+
+
+def _target(source: Path, root: Path, output: Path | None) -> Path:
+    return default_target(source) if output is None else output / source.relative_to(root)
+
+
+def _is_file(output: Path) -> bool:
+    """Whether `-o` means a file: it has a suffix and is no folder."""
+    return bool(output.suffix) and not output.is_dir()
+
+
+def _same_file(source: Path, target: Path) -> bool:
+    return source.exists() and target.exists() and source.samefile(target)
+
+
+def _clash(task: Task, first: Path) -> OutputError:
+    return OutputError(
+        task.source,
+        f"would get the same result file as {first}: {task.target}",
+        "deblur the two into different folders",
+    )
