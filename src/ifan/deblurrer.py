@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from ifan import engines, tiling
 from ifan.engines import Array, Engine, Views
 from ifan.engines.memory import require_memory
-from ifan.errors import EngineError, PictureError
-from ifan.files import require_free
+from ifan.errors import EngineError, OutputError, PictureError
+from ifan.files import require_free, same_file
 from ifan.models.store import Model, open_model
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class Deblurrer:
             right: right dual-pixel view; for a dual-pixel model only.
             strength: part of the correction to apply, 0 to 1.
             comparison: where to write the photograph and the result side by side.
-            overwrite: whether files of those names are replaced.
+            overwrite: whether files of those names are replaced; the photograph itself never is.
 
         Returns:
             The path of the result.
@@ -176,14 +176,13 @@ class Deblurrer:
                 suffice; the error's text says which.
             ValueError: the strength is none.
         """
-        from ifan.images import output_format, side_by_side, write_photograph
+        from ifan.images import side_by_side, write_photograph
 
         _require_strength(strength)
         target = Path(target) if target is not None else default_target(Path(source))
-        for path in (target, comparison):  # refused now, not after the long work
+        for path in (target, comparison):
             if path is not None:
-                output_format(path)
-                require_free(path, overwrite=overwrite)
+                _require_target(path, (source, left, right), overwrite)
         photograph, sides = _read(source, left, right)
         with _naming(photograph):
             sharp = photograph.with_pixels(self(photograph.pixels, **sides, strength=strength))
@@ -209,7 +208,7 @@ class Deblurrer:
                 colours: white where it is in focus, blue and red on the two sides of the focus.
             left: left dual-pixel view; for a dual-pixel model only.
             right: right dual-pixel view; for a dual-pixel model only.
-            overwrite: whether a file of that name is replaced.
+            overwrite: whether a file of that name is replaced; the photograph itself never is.
 
         Returns:
             The smallest and the largest value, in pixels.
@@ -220,7 +219,7 @@ class Deblurrer:
         from ifan.images import coloured, output_format, write_map, write_photograph
 
         target_format = output_format(target).name
-        require_free(target, overwrite=overwrite)
+        _require_target(target, (source, left, right), overwrite)
         photograph, sides = _read(source, left, right)
         with _naming(photograph):
             values = self.defocus_map(photograph.pixels, **sides)
@@ -264,7 +263,7 @@ class Deblurrer:
 
 def default_target(source: Path) -> Path:
     """Return where the result of `source` goes if nothing is said: `photo.deblurred.jpg`."""
-    return source.with_name(f"{source.stem}{RESULT_INFIX}{source.suffix}")
+    return source.parent / f"{source.stem}{RESULT_INFIX}{source.suffix}"
 
 
 def parse_working_size(working_size: int | str) -> int | None:
@@ -281,6 +280,21 @@ def parse_working_size(working_size: int | str) -> int | None:
     if size < 1:
         raise ValueError(f"working size {working_size!r} is neither auto, full nor pixels")
     return size
+
+
+def _require_target(
+    target: str | os.PathLike[str],
+    views: Iterable[str | os.PathLike[str] | None],
+    overwrite: bool,
+) -> None:
+    """Refuse, before the long work, a result that could not be written or would replace a view."""
+    from ifan.images import output_format
+
+    output_format(target)
+    if any(view is not None and same_file(view, target) for view in views):
+        remedy = "choose another name or folder for the result"
+        raise OutputError(target, "is the photograph itself", remedy)
+    require_free(target, overwrite=overwrite)
 
 
 def _read(
@@ -333,7 +347,7 @@ def _like(image: Image, picture: Array) -> Image:
         picture = picture.mean(axis=2)
     if image.dtype == np.float32:
         return picture
-    return cast("Image", np.rint(picture * _WHITE[image.dtype]).astype(image.dtype))
+    return np.rint(picture * _WHITE[image.dtype]).astype(image.dtype)
 
 
 def _padded(views: list[Array]) -> Views:

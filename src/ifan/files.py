@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import secrets
+import stat
 from pathlib import Path
 
 from ifan.errors import OutputError
@@ -72,7 +73,8 @@ def require_free(path: str | os.PathLike[str], *, overwrite: bool = False) -> No
         overwrite: whether a file of that name may be replaced.
 
     Raises:
-        OutputError: there is a folder of that name, a file that must stay, or no folder to write to.
+        OutputError: a folder has that name, a file that must stay has it, or there is no folder
+            to write to.
     """
     try:
         _refuse_taken(Path(path), overwrite)
@@ -85,9 +87,18 @@ def _refuse_taken(target: Path, overwrite: bool) -> None:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if not overwrite and os.path.lexists(target):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
-    os.stat(f"{target.parent}{os.sep}.")  # with the dot, what is a file fails here
+    if not stat.S_ISDIR(target.parent.stat().st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     if not os.access(target.parent, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def same_file(first: str | os.PathLike[str], second: str | os.PathLike[str]) -> bool:
+    """Tells whether two paths lead to one file that exists."""
+    try:
+        return Path(first).samefile(second)
+    except OSError:
+        return False
 
 
 def make_folder(path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from ifan.deblurrer import RESULT_INFIX, Deblurrer, default_target
 from ifan.errors import IfanError, OutputError, PictureError
-from ifan.files import make_folder
+from ifan.files import make_folder, same_file
 from ifan.images import is_picture_name
 
 COMPARISON_INFIX = ".compare"
@@ -69,7 +69,7 @@ def plan(
         return [Task(inputs[0], output)]
     tasks = []
     for given in inputs:
-        sources = list(_photographs(given, recursive)) if given.is_dir() else [given]
+        sources = list(_photographs(given, recursive, output)) if given.is_dir() else [given]
         if not sources:
             remedy = "give --recursive to search its sub-folders" if not recursive else "check it"
             raise PictureError(given, "holds no photograph that can be read", remedy)
@@ -93,29 +93,35 @@ def run(
         tasks: as `plan` returns them.
         strength: part of the correction to apply, 0 to 1.
         compare: whether photograph and result are written side by side, too.
-        overwrite: whether results that are there already are replaced.
+        overwrite: whether results that are there already are replaced; photographs of the tasks
+            never are.
 
     Raises:
         ModelError, EngineError: the model cannot be used at all.
     """
     deblurrer.load()
+    tasks = list(tasks)
+    photographs = {task.source.resolve(): task.source for task in tasks}
     taken: dict[Path, Path] = {}
     for task in tasks:
-        resolved = task.target.resolve()
-        if resolved in taken:
-            yield Outcome(task, "failed", _clash(task, taken[resolved]))
+        target = task.target.resolve()
+        if target in taken:
+            yield Outcome(task, "failed", _clash(task, taken[target]))
             continue
-        taken[resolved] = task.source
+        taken[target] = task.source
+        results = [target, task.comparison.resolve()] if compare else [target]
+        replaced = [photographs[path] for path in results if path in photographs]
+        if overwrite and replaced:
+            yield Outcome(task, "failed", _loss(replaced[0]))
+            continue
         yield _outcome(deblurrer, task, strength, compare, overwrite)
 
 
 def _outcome(
     deblurrer: Deblurrer, task: Task, strength: float, compare: bool, overwrite: bool
 ) -> Outcome:
-    if _same_file(task.source, task.target):
-        remedy = "choose another name or folder for the result"
-        return Outcome(task, "failed", OutputError(task.target, "is the photograph itself", remedy))
-    if task.source.exists() and task.target.exists() and not overwrite:
+    here = task.source.exists() and task.target.exists()
+    if here and not overwrite and not same_file(task.source, task.target):
         return Outcome(task, "skipped")
     try:
         make_folder(task.target.parent)
@@ -133,10 +139,16 @@ def _outcome(
     return Outcome(task, "done")
 
 
-def _photographs(folder: Path, recursive: bool) -> Iterator[Path]:
+def _photographs(folder: Path, recursive: bool, output: Path | None) -> Iterator[Path]:
     """Yield the photographs of a folder in order, without hidden files and earlier results."""
     for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if recursive and not name.startswith("."))
+        folders[:] = sorted(
+            name
+            for name in folders
+            if recursive
+            and not name.startswith(".")
+            and not (output is not None and same_file(Path(parent, name), output))
+        )
         for name in sorted(names):
             path = Path(parent, name)
             if is_picture_name(path) and not _is_result(path):
@@ -156,13 +168,14 @@ def _is_file(output: Path) -> bool:
     return bool(output.suffix) and not output.is_dir()
 
 
-def _same_file(source: Path, target: Path) -> bool:
-    return source.exists() and target.exists() and source.samefile(target)
-
-
 def _clash(task: Task, first: Path) -> OutputError:
     return OutputError(
         task.source,
         f"would get the same result file as {first}: {task.target}",
         "deblur the two into different folders",
     )
+
+
+def _loss(photograph: Path) -> OutputError:
+    reason = "is one of the photographs, which results never replace"
+    return OutputError(photograph, reason, "choose another name or folder for the result")

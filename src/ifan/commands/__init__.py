@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Annotated
 
@@ -38,7 +39,9 @@ def _print_version(asked: bool) -> None:
 def _options(
     version: Annotated[
         bool,
-        typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True),
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
     ] = False,
     debug: Annotated[bool, typer.Option(_DEBUG, help="Show the traceback of an error.")] = False,
 ) -> None:
@@ -51,6 +54,7 @@ def main() -> None:
     debug = _DEBUG in arguments
     # Wherever it stands: one thinks of it last, when the line is written already.
     arguments = [_DEBUG] * debug + [argument for argument in arguments if argument != _DEBUG]
+    _print_any_name()
     try:
         app(arguments)
     except IfanError as error:
@@ -63,6 +67,13 @@ def main() -> None:
         if debug:
             raise
         _exit(f"ifan: unexpected {type(error).__name__}: {error}; show more with {_DEBUG}", 1)
+
+
+def _print_any_name() -> None:
+    """Let file names be printed that the terminal's encoding does not have."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _exit(message: str, status: int) -> None:

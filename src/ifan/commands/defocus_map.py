@@ -9,6 +9,7 @@ import typer
 
 from ifan.commands import options
 from ifan.commands.opening import open_deblurrer
+from ifan.files import same_file
 
 
 def defocus_map(
@@ -37,8 +38,9 @@ def defocus_map(
     the photograph: it grows with the blur, its sign tells the two sides of the focus apart.
     """
     deblurrer = open_deblurrer(model, engine, precision, working_size, verbose=verbose)
-    target = output or source.with_name(f"{source.stem}.defocus.png")
-    span = deblurrer.defocus_map_file(
-        source, target, left=left, right=right, overwrite=overwrite
-    )
+    target = output or source.parent / f"{source.stem}.defocus.png"
+    if source.exists() and target.is_file() and not (overwrite or same_file(source, target)):
+        typer.echo(f"{source}: skipped, {target} exists; --overwrite replaces it")
+        return
+    span = deblurrer.defocus_map_file(source, target, left=left, right=right, overwrite=overwrite)
     typer.echo(f"{source} -> {target} ({span[0]:+.1f} to {span[1]:+.1f} pixels)")

@@ -31,15 +31,15 @@ def list_models() -> None:
     known = [entry.name for entry in catalogue()]
     typer.echo(f"{'name':14} {'here':5} {'N':>3} {'width':>6} {'views':7} {'terms':12} what it is")
     for entry in catalogue():
-        _print_row(entry.name, entry.name in here, entry.configuration, entry.terms, entry.description)
+        _print_row(
+            entry.name, entry.name in here, entry.configuration, entry.terms, entry.description
+        )
     for name, model in here.items():
         if name not in known:
             _print_row(name, True, model.description.configuration, "your own", "imported")
 
 
-def _print_row(
-    name: str, here: bool, configuration: Configuration, terms: str, what: str
-) -> None:
+def _print_row(name: str, here: bool, configuration: Configuration, terms: str, what: str) -> None:
     views = "dual" if configuration.dual_pixel else "single"
     typer.echo(
         f"{name:14} {'yes' if here else 'no':5} {configuration.iterations:3} "
@@ -127,7 +127,9 @@ def export(
     name: Name,
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", help="The file: .onnx, .safetensors or .pytorch (released)."),
+        typer.Option(
+            "--output", "-o", help="The file: .onnx, .safetensors or .pytorch (released)."
+        ),
     ],
     overwrite: options.Overwrite = False,
 ) -> None:

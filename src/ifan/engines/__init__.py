@@ -32,7 +32,7 @@ class Engine(Protocol):
 
     Attributes:
         bytes_per_pixel: peak memory that `deblur` takes, in bytes for each pixel and each channel
-            of the network's width; measured, see `benchmarks/memory.py`.
+            of the network's width; measured, see `benchmarks/network.py`.
     """
 
     bytes_per_pixel: float

@@ -23,7 +23,7 @@ def allocation_errors(height: int, width: int) -> Iterator[None]:
     """
     try:
         yield
-    except (MemoryError, RuntimeError) as error:
+    except Exception as error:  # ONNX Runtime's are of no common kind
         if isinstance(error, MemoryError) or any(s in str(error).lower() for s in _SIGNS):
             reason = f"memory ran out at {width}x{height} pixels"
             raise EngineError("network", reason, REMEDY) from error

@@ -18,13 +18,13 @@ class OnnxRuntimeEngine:
         graph: the ONNX file.
     """
 
-    bytes_per_pixel = 38.0
+    bytes_per_pixel = 45.0
 
     def __init__(self, graph: Path) -> None:
         options = onnxruntime.SessionOptions()
         # Memory goes back after each picture instead of staying at the largest one's need.
         options.enable_cpu_mem_arena = False
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # errors are raised; they need not be printed besides
         self._session = onnxruntime.InferenceSession(
             graph, options, providers=["CPUExecutionProvider"]
         )

@@ -14,6 +14,8 @@ from ifan.engines.selection import Precision
 
 _HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 
+_BYTES_PER_PIXEL = {"fp32": 16.0, "bf16": 9.0, "fp16": 9.0}
+
 _KEPT_SHAPES = 2
 """Compiled graphs kept: one for pictures in landscape, one for those in portrait."""
 
@@ -28,9 +30,8 @@ class OpenVINOEngine:
         precision: number format of the arithmetic; input and output are float32 in any case.
     """
 
-    bytes_per_pixel = 17.0
-
     def __init__(self, graph: Path, precision: Precision) -> None:
+        self.bytes_per_pixel = _BYTES_PER_PIXEL[precision]
         self._core = openvino.Core()
         self._model = self._core.read_model(graph)
         self._hints = {

@@ -154,6 +154,4 @@ def _required(engine: str) -> EngineName:
             if not installed(name):
                 raise EngineError(f"--engine {name}", "is not installed", INSTALL[name])
             return name
-    raise EngineError(
-        f"--engine {engine}", "is unknown", f"choose auto or {', '.join(ENGINES)}"
-    )
+    raise EngineError(f"--engine {engine}", "is unknown", f"choose auto or {', '.join(ENGINES)}")

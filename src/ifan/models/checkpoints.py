@@ -10,14 +10,13 @@ import io
 import json
 import os
 import pickle
-import zipfile
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
 import safetensors
 import safetensors.torch
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
 from ifan.errors import ModelError
@@ -32,6 +31,10 @@ METADATA_KEY = "ifan"
 """Key of a safetensors file's metadata under which its description stands, as JSON."""
 
 _SHOWN_DIFFERENCES = 4
+
+
+class _DamagedError(Exception):
+    """A file's bytes are not what `torch.save` writes."""
 
 
 class Checkpoint(NamedTuple):
@@ -102,7 +105,8 @@ def save_released_checkpoint(
     tensors = {
         f"{released.NETWORK_PREFIX}{name}": tensor
         for name, tensor in (
-            released.to_released(network) | released.markers_of(Description.of(network).configuration)
+            released.to_released(network)
+            | released.markers_of(Description.of(network).configuration)
         ).items()
     }
     if reblurring is not None:
@@ -138,8 +142,7 @@ def save_safetensors(
     tensors = released.to_released(network)
     if reblurring is not None:
         tensors |= {
-            f"reblurNet.{name}": tensor
-            for name, tensor in released.to_released(reblurring).items()
+            f"reblurNet.{name}": tensor for name, tensor in released.to_released(reblurring).items()
         }
     metadata = {METADATA_KEY: json.dumps(Description.of(network, sample_bits).to_metadata())}
     data = safetensors.torch.save(tensors, metadata=metadata)
@@ -157,7 +160,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], str | None]:
             with safetensors.safe_open(path, framework="pt") as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
                 return tensors, (file.metadata() or {}).get(METADATA_KEY)
-        return _tensors_only(path, torch.load(path, map_location="cpu", weights_only=True)), None
+        content = _unpickled(path)
     except FileNotFoundError as error:
         raise ModelError(path, "does not exist", "check the name") from error
     except OSError as error:
@@ -168,10 +171,23 @@ def _read(path: Path) -> tuple[dict[str, Tensor], str | None]:
             "is no checkpoint, or holds other things than tensors, which are never loaded",
             "give a file that torch.save wrote from a state dict, or a .safetensors file",
         ) from error
-    except (safetensors.SafetensorError, RuntimeError, EOFError, zipfile.BadZipFile) as error:
+    except (safetensors.SafetensorError, _DamagedError) as error:
         raise ModelError(
             path, "is damaged or no checkpoint at all", "download or copy it again"
         ) from error
+    return _tensors_only(path, content), None
+
+
+def _unpickled(path: Path) -> object:
+    """Return what `torch.save` wrote, if that is nothing but tensors and plain values."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about what is odd in a file that is refused anyway
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, pickle.UnpicklingError):
+        raise
+    except Exception as error:  # of a damaged file, it can be any: it runs into bytes at random
+        raise _DamagedError from error
 
 
 def _tensors_only(path: Path, content: object) -> dict[str, Tensor]:
@@ -190,7 +206,7 @@ def _described(metadata: str | None, inferred: Configuration) -> Description:
         return Description(configuration=inferred)
     try:
         description = Description.from_metadata(json.loads(metadata))
-    except (json.JSONDecodeError, ValidationError) as error:
+    except ValueError as error:
         raise ValueError(f"its metadata are not understood: {error}".splitlines()[0]) from error
     for field in ("width", "iterations", "dual_pixel"):
         said, found = getattr(description.configuration, field), getattr(inferred, field)

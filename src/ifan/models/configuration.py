@@ -54,12 +54,14 @@ class Description(BaseModel):
         return self.configuration.model_dump() | {"sample_bits": self.sample_bits}
 
     @classmethod
-    def from_metadata(cls, metadata: dict[str, Any]) -> Self:
+    def from_metadata(cls, metadata: Any) -> Self:
         """Read a description from a file's flat table, which may hold notes besides.
 
         Raises:
-            pydantic.ValidationError: something is missing or impossible.
+            ValueError: it is no table, or something is missing or impossible.
         """
+        if not isinstance(metadata, dict):
+            raise ValueError("they are no table")
         configuration = {name: metadata.get(name) for name in Configuration.model_fields}
         return cls(
             configuration=Configuration.model_validate(configuration),

@@ -100,9 +100,9 @@ def infer_configuration(network: State, markers: set[str]) -> Configuration:
         KeyError: a tensor that the shapes are read from is missing.
         ValueError: its shape is that of no variant.
     """
-    width = network["conv1_1.0.weight"].shape[0]
-    views = network["kconv1_1.0.weight"].shape[1]
-    rows = network["F.3.weight"].shape[0]
+    width, _ = _channels(network, "conv1_1.0.weight")
+    _, views = _channels(network, "kconv1_1.0.weight")
+    rows, _ = _channels(network, "F.3.weight")
     iterations, rest = divmod(rows, PARTS * 4 * width)
     if rest or iterations == 0:
         raise ValueError(f"F.3.weight has {rows} rows, which is no multiple of {PARTS * 4 * width}")
@@ -117,8 +117,10 @@ def infer_reblurring_iterations(reblurring: State) -> int:
 
     Raises:
         KeyError: the tensor that it is read from is missing.
+        ValueError: its shape is that of no variant.
     """
-    return reblurring["RBF.3.weight"].shape[0] // (PARTS * COLOURS)
+    rows, _ = _channels(reblurring, "RBF.3.weight")
+    return max(1, rows // (PARTS * COLOURS))
 
 
 def differences(module: nn.Module, tensors: State) -> list[str]:
@@ -180,6 +182,14 @@ def _channel_orders(module: IFAN | ReblurringNetwork) -> dict[str, tuple[int, Te
         "filter_inverter.3.weight": (0, inverted),
         "filter_inverter.3.bias": (0, inverted),
     }
+
+
+def _channels(tensors: State, name: str) -> tuple[int, int]:
+    """Return how many channels a convolution's weight gives and reads."""
+    shape = tensors[name].shape
+    if len(shape) != 4 or 0 in shape:
+        raise ValueError(f"{name} is {_shape(shape)}, which is the shape of no convolution")
+    return shape[0], shape[1]
 
 
 def _shape(shape: torch.Size) -> str:

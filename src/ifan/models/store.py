@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import platformdirs
 import safetensors
-from pydantic import ValidationError
 
 from ifan.engines.selection import INSTALL, installed
 from ifan.errors import ModelError, OutputError
@@ -114,7 +113,8 @@ class Model:
         if not graph.exists():
             make_folder(graph.parent)
             # Two processes may make the same graph at once; either's is right.
-            export_onnx(graph, checkpoint.network, overwrite=True)
+            bits = checkpoint.description.sample_bits
+            export_onnx(graph, checkpoint.network, sample_bits=bits, overwrite=True)
         return graph
 
 
@@ -169,7 +169,7 @@ def available_models() -> list[Model]:
         if entry.origin == "bundled"
     ]
     folder = models_folder()
-    names = sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+    names = sorted(weights.parent.name for weights in folder.glob(f"*/{WEIGHTS_NAME}"))
     return models + [_model_of_folder(folder / name, name, find(name)) for name in names]
 
 
@@ -263,7 +263,7 @@ def download_model(
     if not installed("torch"):
         raise ModelError(name, "needs PyTorch to be read", INSTALL["torch"])
     folder = models_folder() / entry.name
-    if folder.is_dir():
+    if (folder / WEIGHTS_NAME).exists():
         raise OutputError(folder, "is there already", "use it, or remove it to fetch it again")
     archives = models_folder().parent / "downloads"
     archive = download(
@@ -295,7 +295,9 @@ def export_model(model: Model, path: Path, *, overwrite: bool = False) -> None:
     """
     suffix = path.suffix.lower()
     if suffix not in EXPORT_SUFFIXES:
-        raise OutputError(path, "is of no kind that is written", f"use {', '.join(EXPORT_SUFFIXES)}")
+        raise OutputError(
+            path, "is of no kind that is written", f"use {', '.join(EXPORT_SUFFIXES)}"
+        )
     require_free(path, overwrite=overwrite)
     network, reblurring, description = model.checkpoint
     if suffix == ".onnx":
@@ -330,7 +332,7 @@ def _described(weights: Path) -> Description | None:
         with safetensors.safe_open(weights, framework="numpy") as file:
             metadata = (file.metadata() or {}).get("ifan")
         return Description.from_metadata(json.loads(metadata)) if metadata else None
-    except (OSError, safetensors.SafetensorError, json.JSONDecodeError, ValidationError):
+    except (OSError, safetensors.SafetensorError, ValueError):
         return None
 
 

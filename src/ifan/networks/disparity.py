@@ -48,6 +48,8 @@ def warp_horizontally(picture: Tensor, disparity: Tensor) -> Tensor:
         NxCxhxw, for the loss an estimate of the left view.
     """
     height, width = picture.shape[-2:]
+    # Under mixed precision the estimate is in 16 bits, which is too coarse for coordinates.
+    disparity = disparity.to(picture.dtype)
     columns = torch.arange(width, device=disparity.device, dtype=disparity.dtype)
     rows = torch.linspace(-1, 1, height, device=disparity.device, dtype=disparity.dtype)
     x = (columns + disparity[:, 0]) * (2 / max(width - 1, 1)) - 1

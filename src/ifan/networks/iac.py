@@ -103,11 +103,13 @@ def split_prediction(
         shared_filters: apply the vertical filter in both directions, as the released
             implementation did.
     """
-    parts = prediction.split(channels, dim=1)
+    parts = torch.split(prediction, channels, dim=1)
     for first in range(0, len(parts), PARTS):
         above, centre, below, left, middle, right, bias = parts[first : first + PARTS]
         vertical = (above, centre, below)
-        yield SeparableFilters(vertical, vertical if shared_filters else (left, middle, right), bias)
+        yield SeparableFilters(
+            vertical, vertical if shared_filters else (left, middle, right), bias
+        )
 
 
 def released_channel_order(iterations: int, channels: int) -> Tensor:

@@ -117,7 +117,7 @@ class FilterPredictor(nn.Module):
             bias = cast("Tensor", self.output.bias)[first : first + rows]
             if self.shared_filters:
                 weight, bias = self._without_horizontal(weight), self._without_horizontal(bias)
-            taps = F.conv2d(trunk, weight, bias).split(self.channels, dim=1)
+            taps = torch.split(F.conv2d(trunk, weight, bias), self.channels, dim=1)
             vertical = (taps[0], taps[1], taps[2])
             horizontal = vertical if self.shared_filters else (taps[3], taps[4], taps[5])
             yield SeparableFilters(vertical, horizontal, taps[-1])
@@ -292,7 +292,7 @@ class IFAN(nn.Module):
     def _reconstruct(self, center: Tensor, filters: Iterator[SeparableFilters]) -> Tensor:
         *skips, defocused = self.feature_extractor.pyramid(center)
         deblurred_feature = iterative_adaptive_convolution(defocused, filters)
-        return self.reconstructor(deblurred_feature, skips) + center
+        return cast("Tensor", self.reconstructor(deblurred_feature, skips)) + center
 
     def _filter_views(
         self, center: Tensor | None, left: Tensor | None, right: Tensor | None
@@ -301,19 +301,23 @@ class IFAN(nn.Module):
         if not self.dual_pixel:
             if center is None or left is not None or right is not None:
                 raise ValueError("a single-view network takes the center view, and only that")
-            views = center
+            views: tuple[Tensor, ...] = (center,)
         elif left is None or right is None:
             raise ValueError("a dual-pixel network needs the left and the right view")
         else:
-            views = torch.cat((right, left), dim=1)
+            views = (right, left)
         # While a graph is traced, sizes are symbols and the exporter's own sample is known good.
         if not torch.onnx.is_in_onnx_export():
-            _require_suitable_size(views)
-        return views
+            _require_suitable_size(*views, *(() if center is None else (center,)))
+        return torch.cat(views, dim=1) if len(views) > 1 else views[0]
 
 
-def _require_suitable_size(picture: Tensor) -> None:
-    height, width = picture.shape[-2:]
+def _require_suitable_size(*views: Tensor) -> None:
+    sizes = {tuple(view.shape[-2:]) for view in views}
+    if len(sizes) > 1:
+        listed = " and ".join(sorted(f"{height}x{width}" for height, width in sizes))
+        raise ValueError(f"the views differ in size ({listed}): give those of one picture")
+    height, width = views[0].shape[-2:]
     if height % SIZE_MULTIPLE or width % SIZE_MULTIPLE or height == 0 or width == 0:
         raise ValueError(
             f"height and width must be multiples of {SIZE_MULTIPLE}, not {height}x{width}: "

@@ -5,6 +5,8 @@ Pictures are sRGB-coded tensors Nx3xHxW in [0, 1]; each loss is a mean squared e
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -51,4 +53,4 @@ def reblurring_loss(
 
 def reblur(reblurring: ReblurringNetwork, prediction: Tensor, target: Tensor) -> Tensor:
     """Blur the target at 1/8 size (every eighth pixel, as released), Nx3xH/8xW/8."""
-    return reblurring(prediction, target[..., ::8, ::8])
+    return cast("Tensor", reblurring(prediction, target[..., ::8, ::8]))

@@ -1,0 +1,123 @@
+"""Peak memory and time of one pass through the network, as ratios to a plain implementation.
+
+Each way of running runs in a process of its own, so that its peak is its own, and all in one go, as
+machines are noisy. Peak: what the process held at most, less what it held before the first pass.
+
+    python benchmarks/network.py [--height 1280] [--width 1920] [--channels 32] [--iterations 17]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
+from ifan.engines import Choice, Engine, open_engine, selection
+from ifan.models import export_onnx
+from plain import build
+
+PLAIN = "plain torch fp32"
+CONTESTANTS: dict[str, tuple[selection.EngineName, selection.Precision]] = {
+    "torch fp32": ("torch", "fp32"),
+    "openvino fp32": ("openvino", "fp32"),
+    "openvino bf16": ("openvino", "bf16"),
+    "onnxruntime fp32": ("onnxruntime", "fp32"),
+}
+PASSES = 2
+
+
+def main() -> None:
+    options = parse()
+    if options.one:
+        print(json.dumps(measure(options)))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        graph = Path(folder) / "graph.onnx"
+        export_onnx(graph, build(options.channels, options.iterations).network)
+        results = {name: measure_apart(name, graph) for name in (PLAIN, *CONTESTANTS)}
+    print_table(options, results)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--height", type=int, default=1280)
+    parser.add_argument("--width", type=int, default=1920)
+    parser.add_argument("--channels", type=int, default=32, help="the network's width")
+    parser.add_argument("--iterations", type=int, default=17, help="the paper's N")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    parser.add_argument("--graph", type=Path, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def measure_apart(name: str, graph: Path) -> dict[str, float]:
+    """Measure one way of running in a process of its own."""
+    command = [sys.executable, *sys.argv, "--one", name, "--graph", str(graph)]
+    answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    result: dict[str, float] = json.loads(answer.splitlines()[-1])
+    return result
+
+
+def measure(options: argparse.Namespace) -> dict[str, float]:
+    """Run the network in this process; return peak memory in MB and seconds of the best pass."""
+    random = np.random.default_rng(0)
+    picture = random.random((1, 3, options.height, options.width), np.float32)
+    run = runner(options)
+    before = peak_mb()
+    seconds = []
+    for _ in range(PASSES):
+        started = time.perf_counter()
+        run(picture)
+        seconds.append(time.perf_counter() - started)
+    return {"peak": peak_mb() - before, "seconds": min(seconds)}
+
+
+def runner(options: argparse.Namespace) -> Callable[[np.ndarray], object]:
+    network = build(options.channels, options.iterations)
+    if options.one == PLAIN:
+        return lambda picture: plain_pass(network, picture)
+    name, precision = CONTESTANTS[options.one]
+    engine: Engine = open_engine(
+        Choice(name, "cpu", precision, ""),
+        graph=lambda: options.graph,
+        network=lambda: network.network,
+    )
+    return lambda picture: engine.deblur((picture,))
+
+
+def plain_pass(network: torch.nn.Module, picture: np.ndarray) -> object:
+    with torch.inference_mode():
+        return network(torch.from_numpy(picture))
+
+
+def peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def print_table(options: argparse.Namespace, results: dict[str, dict[str, float]]) -> None:
+    plain = results[PLAIN]
+    pixels = options.height * options.width
+    print(
+        f"width {options.channels}, N={options.iterations}, "
+        f"{options.width}x{options.height} pixels, {torch.get_num_threads()} threads"
+    )
+    print(f"{'':18} {'peak':>8} {'of plain':>9} {'B/px/channel':>13} {'time':>8} {'speed-up':>9}")
+    for name, result in results.items():
+        print(
+            f"{name:18} {result['peak']:5.0f} MB {result['peak'] / plain['peak']:8.0%} "
+            f"{result['peak'] * 2**20 / pixels / options.channels:13.1f} "
+            f"{result['seconds']:6.2f} s {plain['seconds'] / result['seconds']:8.1f}x"
+        )
+
+
+if __name__ == "__main__":
+    main()
