@@ -1,7 +1,10 @@
 """Peak memory and time of one pass through the network, as ratios to a plain implementation.
 
+The last column is the mean difference to the plain one's output, in parts of full scale.
+
 Each way of running runs in a process of its own, so that its peak is its own, and all in one go, as
 machines are noisy. Peak: what the process held at most, less what it held before the first pass.
+Pictures that are too small drown in what setting up takes.
 
     python benchmarks/network.py [--height 1280] [--width 1920] [--channels 32] [--iterations 17]
 """
@@ -19,12 +22,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-from ifan.engines import Choice, Engine, open_engine, selection
+from ifan.engines import Array, Choice, Engine, open_engine, selection
 from ifan.models import export_onnx
-from plain import build
+from plain import PlainIFAN, build
 
 PLAIN = "plain torch fp32"
 CONTESTANTS: dict[str, tuple[selection.EngineName, selection.Precision]] = {
@@ -45,6 +49,9 @@ def main() -> None:
         graph = Path(folder) / "graph.onnx"
         export_onnx(graph, build(options.channels, options.iterations).network)
         results = {name: measure_apart(name, graph) for name in (PLAIN, *CONTESTANTS)}
+        outputs = {name: np.load(output_file(graph, name)) for name in results}
+    for name, output in outputs.items():
+        results[name]["difference"] = float(np.abs(output - outputs[PLAIN]).mean())
     print_table(options, results)
 
 
@@ -72,16 +79,22 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
     random = np.random.default_rng(0)
     picture = random.random((1, 3, options.height, options.width), np.float32)
     run = runner(options)
-    before = peak_mb()
+    before = psutil.Process().memory_info().rss / 2**20
     seconds = []
     for _ in range(PASSES):
         started = time.perf_counter()
-        run(picture)
+        output = run(picture)
         seconds.append(time.perf_counter() - started)
-    return {"peak": peak_mb() - before, "seconds": min(seconds)}
+    result = {"peak": peak_mb() - before, "seconds": min(seconds)}
+    np.save(output_file(options.graph, options.one), output)
+    return result
 
 
-def runner(options: argparse.Namespace) -> Callable[[np.ndarray], object]:
+def output_file(graph: Path, name: str) -> Path:
+    return graph.with_name(f"{name}.npy")
+
+
+def runner(options: argparse.Namespace) -> Callable[[Array], Array]:
     network = build(options.channels, options.iterations)
     if options.one == PLAIN:
         return lambda picture: plain_pass(network, picture)
@@ -94,9 +107,10 @@ def runner(options: argparse.Namespace) -> Callable[[np.ndarray], object]:
     return lambda picture: engine.deblur((picture,))
 
 
-def plain_pass(network: torch.nn.Module, picture: np.ndarray) -> object:
+def plain_pass(network: PlainIFAN, picture: Array) -> Array:
     with torch.inference_mode():
-        return network(torch.from_numpy(picture))
+        output: Array = network(torch.from_numpy(picture)).numpy()
+        return output
 
 
 def peak_mb() -> float:
@@ -110,13 +124,18 @@ def print_table(options: argparse.Namespace, results: dict[str, dict[str, float]
         f"width {options.channels}, N={options.iterations}, "
         f"{options.width}x{options.height} pixels, {torch.get_num_threads()} threads"
     )
-    print(f"{'':18} {'peak':>8} {'of plain':>9} {'B/px/channel':>13} {'time':>8} {'speed-up':>9}")
+    titles = ("peak", "of plain", "B/px/channel", "time", "speed-up", "differs")
+    print(f"{'':18}" + "".join(f"{title:>13}" for title in titles))
     for name, result in results.items():
-        print(
-            f"{name:18} {result['peak']:5.0f} MB {result['peak'] / plain['peak']:8.0%} "
-            f"{result['peak'] * 2**20 / pixels / options.channels:13.1f} "
-            f"{result['seconds']:6.2f} s {plain['seconds'] / result['seconds']:8.1f}x"
+        cells = (
+            f"{result['peak']:.0f} MB",
+            f"{result['peak'] / plain['peak']:.0%}",
+            f"{result['peak'] * 2**20 / pixels / options.channels:.1f}",
+            f"{result['seconds']:.2f} s",
+            f"{plain['seconds'] / result['seconds']:.1f}x",
+            f"{result['difference']:.0e}",
         )
+        print(f"{name:18}" + "".join(f"{cell:>13}" for cell in cells))
 
 
 if __name__ == "__main__":

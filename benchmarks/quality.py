@@ -55,22 +55,28 @@ def read(path: Path, linear: bool) -> Picture:
     """Read a picture as HxWx3 in [0, 1], sRGB-coded."""
     with Image.open(path) as image:
         pixels = np.asarray(image.convert("RGB") if image.mode == "RGBA" else image)
-    picture = pixels.astype(np.float32) / (65535 if pixels.dtype.itemsize > 1 else 255)
+    white = 65535 if pixels.dtype.itemsize > 1 else 255
+    picture: Picture = np.divide(pixels, white, dtype=np.float32)
     if linear:
-        low, high = 12.92 * picture, 1.055 * picture ** (1 / 2.4) - 0.055
-        picture = np.where(picture <= 0.0031308, low, high).astype(np.float32)
-    return np.repeat(picture[..., None], 3, axis=2) if picture.ndim == 2 else picture
+        curve = 1.055 * picture ** (1 / 2.4) - 0.055
+        picture = np.where(picture <= 0.0031308, 12.92 * picture, curve).astype(np.float32)
+    return picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
 
 
 def score(deblurrer: Deblurrer, source: Picture, target: Picture) -> Scores:
     result = deblurrer(source)
-    psnr = (peak_signal_noise_ratio(target, picture, data_range=1) for picture in (source, result))
-    ssim = (
-        structural_similarity(target, picture, data_range=1, channel_axis=2)
-        for picture in (source, result)
-    )
     shift = np.abs((result - source).mean(axis=(0, 1))).max() * 255
-    return Scores(*psnr, *ssim, float(shift))
+    return Scores(
+        peak_signal_noise_ratio(target, source, data_range=1),
+        peak_signal_noise_ratio(target, result, data_range=1),
+        ssim(target, source),
+        ssim(target, result),
+        float(shift),
+    )
+
+
+def ssim(target: Picture, picture: Picture) -> float:
+    return float(structural_similarity(target, picture, data_range=1, channel_axis=2))
 
 
 def print_row(name: str, scores: Scores) -> None:

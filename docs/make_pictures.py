@@ -1,6 +1,6 @@
 """Make the pictures of the README and the docs by running the program on the example photograph.
 
-    make pictures
+make pictures
 """
 
 from __future__ import annotations

@@ -330,9 +330,10 @@ def _require_strength(strength: float) -> None:
 
 def _as_float(image: Image) -> Array:
     """Return a new HxWx3 float32 array in [0, 1]."""
-    white = _WHITE.get(image.dtype)
-    if white is None:
-        raise TypeError(f"pictures are uint8, uint16 or float32, not {image.dtype}")
+    kind = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
+    if kind not in _WHITE:
+        raise TypeError(f"pictures are uint8, uint16 or float32 arrays, not {kind}")
+    white = _WHITE[image.dtype]
     if image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)) or image.size == 0:
         raise ValueError(f"pictures are HxWx3 or HxW, not of shape {image.shape}")
     if image.dtype == np.float32 and not (image.min() >= 0 and image.max() <= 1):

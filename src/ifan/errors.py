@@ -7,6 +7,7 @@ that line and nothing else; `--debug` shows the traceback.
 from __future__ import annotations
 
 import os
+import unicodedata
 
 
 class IfanError(Exception):
@@ -22,7 +23,11 @@ class IfanError(Exception):
         self.subject = os.fspath(subject)
         self.reason = reason
         self.remedy = remedy
-        super().__init__(f"{self.subject}: {reason}; {remedy}")
+        super().__init__(_in_one_line(f"{self.subject}: {reason}; {remedy}"))
+
+    def __reduce__(self) -> tuple[type[IfanError], tuple[str, str, str]]:
+        """Say how to make it anew, so that it can be handed from process to process."""
+        return type(self), (self.subject, self.reason, self.remedy)
 
 
 class PictureError(IfanError):
@@ -43,3 +48,13 @@ class EngineError(IfanError):
 
 class DownloadError(IfanError):
     """A download that failed or that is not what was asked for."""
+
+
+def _in_one_line(text: str) -> str:
+    """Escape line breaks and control characters: names in files, and of files, may hold any."""
+    return "".join(
+        character
+        if character.isprintable() or unicodedata.category(character) == "Zs"
+        else ascii(character)[1:-1]
+        for character in text
+    )

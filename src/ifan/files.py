@@ -34,7 +34,7 @@ _EXPLANATIONS = {
 def write_atomically(
     path: str | os.PathLike[str], data: bytes | bytearray | memoryview, *, overwrite: bool = False
 ) -> None:
-    """Writes a file in one step: at no moment does `path` hold a part of the data.
+    """Write a file in one step: at no moment does `path` hold a part of the data.
 
     The data goes to a hidden file in the same folder first and reaches the disk before it gets its
     name. Whatever goes wrong, an interruption included, the hidden file is removed. Where `path` is
@@ -66,7 +66,7 @@ def write_atomically(
 
 
 def require_free(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-    """Refuses a path that a file could not be written to, as far as can be told before.
+    """Refuse a path that a file could not be written to, as far as can be told before.
 
     Args:
         path: the file to be written.
@@ -94,15 +94,31 @@ def _refuse_taken(target: Path, overwrite: bool) -> None:
 
 
 def same_file(first: str | os.PathLike[str], second: str | os.PathLike[str]) -> bool:
-    """Tells whether two paths lead to one file that exists."""
+    """Tell whether two paths lead to one file that exists."""
     try:
         return Path(first).samefile(second)
     except OSError:
         return False
 
 
+def exists(path: Path) -> bool:
+    """Tell whether there is such a file or folder; where one may not look, there is none."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Tell whether a path is a folder; where one may not look, there is none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def make_folder(path: Path) -> None:
-    """Makes a folder and those above it, if they are not there yet.
+    """Make a folder and those above it, if they are not there yet.
 
     Raises:
         OutputError: that cannot be done.
@@ -122,7 +138,7 @@ def _explained(error: OSError, path: str | os.PathLike[str]) -> OutputError:
 
 
 def _write_to_disk(path: Path, data: bytes | bytearray | memoryview) -> None:
-    """Writes a new file, with the permissions the umask asks for, and waits for the disk."""
+    """Write a new file, with the permissions the umask asks for, and wait for the disk."""
     with path.open("xb") as file:
         file.write(data)
         file.flush()
@@ -130,7 +146,7 @@ def _write_to_disk(path: Path, data: bytes | bytearray | memoryview) -> None:
 
 
 def _replace(hidden: Path, target: Path) -> None:
-    """Puts `hidden` in the place of `target`, which need not exist."""
+    """Put `hidden` in the place of `target`, which need not exist."""
     with contextlib.suppress(FileNotFoundError):
         # A private file stays private.
         hidden.chmod(target.stat().st_mode & 0o777)
@@ -138,7 +154,7 @@ def _replace(hidden: Path, target: Path) -> None:
 
 
 def _name_if_free(hidden: Path, target: Path) -> None:
-    """Names `hidden` `target` unless something of that name has appeared meanwhile.
+    """Name `hidden` `target` unless something of that name has appeared meanwhile.
 
     A rename would replace that something silently; a hard link fails. Where the file system has no
     hard links (FAT, some network folders), the name is taken by creating an empty file, which the

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from ifan.deblurrer import RESULT_INFIX, Deblurrer, default_target
 from ifan.errors import IfanError, OutputError, PictureError
-from ifan.files import make_folder, same_file
+from ifan.files import exists, is_folder, make_folder, same_file
 from ifan.images import is_picture_name
 
 COMPARISON_INFIX = ".compare"
@@ -65,15 +65,15 @@ def plan(
     Raises:
         PictureError: a folder holds no photograph.
     """
-    if output is not None and len(inputs) == 1 and not inputs[0].is_dir() and _is_file(output):
+    if output is not None and len(inputs) == 1 and not is_folder(inputs[0]) and _is_file(output):
         return [Task(inputs[0], output)]
     tasks = []
     for given in inputs:
-        sources = list(_photographs(given, recursive, output)) if given.is_dir() else [given]
+        sources = list(_photographs(given, recursive, output)) if is_folder(given) else [given]
         if not sources:
             remedy = "give --recursive to search its sub-folders" if not recursive else "check it"
             raise PictureError(given, "holds no photograph that can be read", remedy)
-        root = given if given.is_dir() else given.parent
+        root = given if is_folder(given) else given.parent
         tasks += [Task(source, _target(source, root, output)) for source in sources]
     return tasks
 
@@ -120,7 +120,7 @@ def run(
 def _outcome(
     deblurrer: Deblurrer, task: Task, strength: float, compare: bool, overwrite: bool
 ) -> Outcome:
-    here = task.source.exists() and task.target.exists()
+    here = exists(task.source) and exists(task.target)
     if here and not overwrite and not same_file(task.source, task.target):
         return Outcome(task, "skipped")
     try:
@@ -165,7 +165,7 @@ def _target(source: Path, root: Path, output: Path | None) -> Path:
 
 def _is_file(output: Path) -> bool:
     """Whether `-o` means a file: it has a suffix and is no folder."""
-    return bool(output.suffix) and not output.is_dir()
+    return bool(output.suffix) and not is_folder(output)
 
 
 def _clash(task: Task, first: Path) -> OutputError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,20 +12,27 @@ import typer
 from ifan.commands import options
 from ifan.commands.opening import open_deblurrer
 from ifan.commands.progress import Progress
+from ifan.files import exists, is_folder
 
 if TYPE_CHECKING:
     from ifan.worklist import Outcome
 
 
 def deblur(
+    context: typer.Context,
     inputs: Annotated[
-        list[Path], typer.Argument(help="Photographs, and folders of photographs.", metavar="INPUT")
+        list[Path],
+        # Files that may not be read are failures like others, no reason to stop at once.
+        typer.Argument(
+            help="Photographs, and folders of photographs.", metavar="INPUT", readable=False
+        ),
     ],
     output: Annotated[
         Path | None,
         typer.Option(
             "--output",
             "-o",
+            readable=False,
             help="The result, or a folder for several. Default: photo.deblurred.jpg beside"
             " photo.jpg.",
         ),
@@ -49,7 +57,7 @@ def deblur(
     verbose: options.Verbose = False,
 ) -> None:
     """Deblur photographs. EXIF, colour profile, bit depth and transparency are kept."""
-    if (left or right) and (len(inputs) != 1 or inputs[0].is_dir()):
+    if (left or right) and (len(inputs) != 1 or is_folder(inputs[0])):
         raise typer.BadParameter("dual-pixel views belong to one photograph; give one INPUT")
     deblurrer = open_deblurrer(model, engine, precision, working_size, verbose=verbose)
     from ifan import worklist
@@ -66,7 +74,7 @@ def deblur(
         started = time.monotonic()
         for outcome in outcomes:
             counts[outcome.status] += 1
-            _report(outcome, time.monotonic() - started)
+            _report(outcome, time.monotonic() - started, debug=context.find_root().params["debug"])
             progress.advance()
             started = time.monotonic()
     if len(tasks) > 1:
@@ -75,16 +83,18 @@ def deblur(
         raise typer.Exit(1)
 
 
-def _report(outcome: Outcome, seconds: float) -> None:
+def _report(outcome: Outcome, seconds: float, *, debug: bool) -> None:
     task = outcome.task
     if outcome.status == "done":
         typer.echo(f"{task.source} -> {task.target} ({seconds:.1f} s)")
     elif outcome.status == "skipped":
         typer.echo(f"{task.source}: skipped, {task.target} exists; --overwrite replaces it")
+    elif debug:
+        traceback.print_exception(outcome.error)
     else:
         typer.echo(str(outcome.error), err=True)
 
 
 def _size(path: Path) -> int:
     """Return the size of a file in bytes, which stands for the time it takes."""
-    return path.stat().st_size if path.is_file() else 0
+    return path.stat().st_size if exists(path) else 0

@@ -9,16 +9,17 @@ import typer
 
 from ifan.commands import options
 from ifan.commands.opening import open_deblurrer
-from ifan.files import same_file
+from ifan.files import exists, is_folder, same_file
 
 
 def defocus_map(
-    source: Annotated[Path, typer.Argument(help="A photograph.", metavar="INPUT")],
+    source: Annotated[Path, typer.Argument(help="A photograph.", metavar="INPUT", readable=False)],
     output: Annotated[
         Path | None,
         typer.Option(
             "--output",
             "-o",
+            readable=False,
             help="A .png or .jpg gets colours; a .tif the numbers, in pixels, as 32-bit floats."
             " Default: photo.defocus.png beside photo.jpg.",
         ),
@@ -39,7 +40,8 @@ def defocus_map(
     """
     deblurrer = open_deblurrer(model, engine, precision, working_size, verbose=verbose)
     target = output or source.parent / f"{source.stem}.defocus.png"
-    if source.exists() and target.is_file() and not (overwrite or same_file(source, target)):
+    there = exists(source) and exists(target) and not is_folder(target)
+    if there and not (overwrite or same_file(source, target)):
         typer.echo(f"{source}: skipped, {target} exists; --overwrite replaces it")
         return
     span = deblurrer.defocus_map_file(source, target, left=left, right=right, overwrite=overwrite)

@@ -96,6 +96,7 @@ def _print_files(model: Model) -> None:
     description = model.description
     for field, value in description.configuration.model_dump().items():
         typer.echo(f"  {field.replace('_', ' '):14} {str(value).lower()}")
+    typer.echo(f"  {'parameters':14} {model.parameters / 1e6:.2f} million")
     typer.echo(f"  {'pictures':14} read at {description.sample_bits} bits")
     typer.echo(f"  {'weights':14} {model.weights} (sha256 {sha256_of(model.weights)})")
     typer.echo(f"  {'graph':14} {model.shipped_graph or 'made when it is needed'}")

@@ -38,11 +38,11 @@ WorkingSize = Annotated[
 ]
 Left = Annotated[
     Path | None,
-    typer.Option("--left", help="Left dual-pixel view, for a dual-pixel model."),
+    typer.Option("--left", readable=False, help="Left dual-pixel view, for a dual-pixel model."),
 ]
 Right = Annotated[
     Path | None,
-    typer.Option("--right", help="Right dual-pixel view, for a dual-pixel model."),
+    typer.Option("--right", readable=False, help="Right dual-pixel view, for a dual-pixel model."),
 ]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace results that are there already.")

@@ -7,7 +7,15 @@ from contextlib import contextmanager
 
 from ifan.errors import EngineError
 
-_SIGNS = ("out of memory", "bad_alloc", "can't allocate", "cannot allocate", "failed to allocate")
+_SIGNS = (
+    "out of memory",
+    "not enough memory",
+    "bad_alloc",
+    "bad allocation",
+    "can't allocate",
+    "cannot allocate",
+    "failed to allocate",
+)
 """What the engines' errors say when an allocation failed, in lower case."""
 
 REMEDY = "give a smaller --working-size"

@@ -23,7 +23,8 @@ _KEPT_SHAPES = 2
 class OpenVINOEngine:
     """Runs an ONNX graph with OpenVINO.
 
-    The graph is compiled for each size that comes: a graph of free size takes 1.6 times the memory.
+    The graph is compiled for each size that comes: a graph of free size takes more
+    memory.
 
     Args:
         graph: the ONNX file.

@@ -20,7 +20,7 @@ _SPANNED = 0.995
 
 
 def coloured(values: npt.NDArray[np.float32], path: Path) -> Photograph:
-    """Returns a map of signed numbers in colours: white at zero, blue below, red above.
+    """Return a map of signed numbers in colours: white at zero, blue below, red above.
 
     Args:
         values: HxW.

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from ifan.images.photograph import Photograph, Pixels
+from ifan.images.photograph import Photograph, Pixels
 
 # The gap, as a part of the width of one photograph, and at least so many pixels.
 _GAP = 0.005
@@ -17,7 +15,7 @@ _LEAST_GAP = 2
 
 
 def side_by_side(before: Photograph, after: Photograph) -> Photograph:
-    """Puts two photographs of one size beside each other, with a thin grey gap between them.
+    """Put two photographs of one size beside each other, with a thin grey gap between them.
 
     Args:
         before: goes to the left.
@@ -38,7 +36,7 @@ def side_by_side(before: Photograph, after: Photograph) -> Photograph:
 
 
 def _alpha(photograph: Photograph, white: int) -> Pixels:
-    """Returns the alpha channel, that of an opaque photograph too."""
+    """Return the alpha channel, that of an opaque photograph too."""
     if photograph.alpha is not None:
         return photograph.alpha
     return np.full(photograph.pixels.shape[:2], white, photograph.pixels.dtype)

@@ -34,7 +34,7 @@ _DESCRIPTIVE |= {0x4746, 0x4749, 0x8298, *range(0x9C9B, 0x9CA0), EXIF, GPS}
 
 
 def mended(block: bytes, height: int, width: int) -> bytes | None:
-    """Makes an EXIF block true of an upright picture of `height` x `width` pixels.
+    """Make an EXIF block true of an upright picture of `height` x `width` pixels.
 
     The orientation becomes 1, the sizes those given, and the thumbnail, which shows the old picture
     the old way up, goes. Nothing moves, so maker notes, which hold offsets of their own, are valid.
@@ -58,7 +58,7 @@ def mended(block: bytes, height: int, width: int) -> bytes | None:
 
 
 def from_tiff(data: bytes) -> bytes | None:
-    """Collects what a TIFF file says of its photograph into an EXIF block, None if nothing."""
+    """Collect what a TIFF file says of its photograph into an EXIF block, None if nothing."""
     try:
         layout, first = read_header(data)
         directory = _descriptive(read_tree(data, first, layout, SUBDIRECTORIES))
@@ -74,7 +74,7 @@ def from_tiff(data: bytes) -> bytes | None:
 
 
 def as_tiff_fields(block: bytes, order: str) -> Directory:
-    """Returns what an EXIF block says of the photograph as fields for a TIFF's first directory.
+    """Return what an EXIF block says of the photograph as fields for a TIFF's first directory.
 
     Args:
         block: the EXIF block.
@@ -92,7 +92,7 @@ def _descriptive(directory: Directory) -> Directory:
 
 
 def _set(out: bytearray, fields: dict[int, Field], numbers: dict[int, int], layout: Layout) -> None:
-    """Sets, where they lie, those fields that are there; a size too large for its field is kept."""
+    """Set, where they lie, those fields that are there; a size too large for its field is kept."""
     for tag, number in numbers.items():
         field = fields.get(tag)
         if field is None:
@@ -105,7 +105,7 @@ def _set(out: bytearray, fields: dict[int, Field], numbers: dict[int, int], layo
 
 
 def _without_thumbnail(out: bytearray, link: int, layout: Layout) -> bytes:
-    """Unlinks the directory of the thumbnail and blanks its picture."""
+    """Unlink the directory of the thumbnail and blank its picture."""
     (offset,) = struct.unpack_from(layout.order + layout.offset, out, link)
     struct.pack_into(layout.order + layout.offset, out, link, 0)
     if not offset:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Mapping
 
 
 @dataclass(frozen=True)
@@ -105,7 +102,7 @@ _STRANGERS = (
 
 
 def recognise(data: bytes) -> PictureFormat | None:
-    """Returns the format that the first bytes of a file tell, whatever the file is called."""
+    """Return the format that the first bytes of a file tell, whatever the file is called."""
     for entry in FORMATS.values():
         if data.startswith(entry.signatures):
             return entry
@@ -113,7 +110,7 @@ def recognise(data: bytes) -> PictureFormat | None:
 
 
 def describe_stranger(data: bytes) -> str:
-    """Says what a file that is in none of `FORMATS` is, as far as its first bytes tell."""
+    """Say what a file that is in none of `FORMATS` is, as far as its first bytes tell."""
     for offset, signature, name in _STRANGERS:
         if data.startswith(signature, offset):
             return f"is {name}"
@@ -121,6 +118,6 @@ def describe_stranger(data: bytes) -> str:
 
 
 def is_picture_name(path: str | os.PathLike[str]) -> bool:
-    """Tells from its name whether a file in a folder is a picture; hidden files are not."""
+    """Tell from its name whether a file in a folder is a picture; hidden files are not."""
     name = Path(path)
     return name.suffix.lower() in OUTPUT_SUFFIXES and not name.name.startswith(".")

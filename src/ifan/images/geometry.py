@@ -10,7 +10,7 @@ from ifan.images.libvips import to_array, to_image
 
 
 def resize(pixels: npt.NDArray[np.float32], height: int, width: int) -> npt.NDArray[np.float32]:
-    """Resamples an array: Lanczos (three lobes) to make it smaller, bicubic to make it larger.
+    """Resample an array: Lanczos (three lobes) to make it smaller, bicubic to make it larger.
 
     Pixels are areas whose centres lie at half-integers, so the picture stays where it is, down and
     up again; beyond the edge the outermost pixels go on. Values are not clipped and may have any

@@ -13,7 +13,7 @@ _IPTC = 0x0404
 
 
 def from_photoshop(block: bytes) -> bytes | None:
-    """Finds the IPTC records among Photoshop's resources.
+    """Find the IPTC records among Photoshop's resources.
 
     The others (thumbnail, print settings, ...) describe the picture as it was and are left behind.
     """
@@ -33,12 +33,12 @@ def from_photoshop(block: bytes) -> bytes | None:
 
 
 def to_photoshop(records: bytes) -> bytes:
-    """Wraps IPTC records as an APP13 segment of JPEG wants them."""
+    """Wrap IPTC records as an APP13 segment of JPEG wants them."""
     return _PHOTOSHOP + _resource(records)
 
 
 def from_text(text: str) -> bytes | None:
-    """Finds the IPTC records in the text of PNG's chunk for them."""
+    """Find the IPTC records in the text of PNG's chunk for them."""
     # Three lines before the digits: an empty one, the kind ("IPTC profile"), the number of bytes.
     digits = "".join(text.splitlines()[3:])
     try:
@@ -48,7 +48,7 @@ def from_text(text: str) -> bytes | None:
 
 
 def to_text(records: bytes) -> str:
-    """Wraps IPTC records as the text of PNG's chunk for them."""
+    """Wrap IPTC records as the text of PNG's chunk for them."""
     resource = _resource(records)
     return f"\nIPTC profile\n{len(resource):8}\n{resource.hex()}\n"
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from ifan.images import iptc
 from ifan.images.metadata import Density, DoesNotFitError, Metadata
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _APP0, _APP1, _APP13, _COM, _SOS = 0xE0, 0xE1, 0xED, 0xFE, 0xDA
 # Markers without a length: restarts and the start of the image.
@@ -21,7 +18,7 @@ _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 
 
 def completed(metadata: Metadata, data: bytes) -> Metadata:
-    """Adds to what libvips found in a JPEG file what it did not, and unwraps the IPTC records."""
+    """Add to what libvips found in a JPEG file what it did not, and unwrap the IPTC records."""
     density, comment = None, None
     for marker, payload in _segments(data):
         # Without unit (the byte after "JFIF\0" and the version) the numbers are but a ratio.
@@ -39,7 +36,7 @@ def completed(metadata: Metadata, data: bytes) -> Metadata:
 
 
 def embed(data: bytes, metadata: Metadata) -> bytes:
-    """Puts the metadata into a JPEG file that libvips wrote.
+    """Put the metadata into a JPEG file that libvips wrote.
 
     Raises:
         DoesNotFitError: a block is too large. Those of a JPEG photograph never are.
@@ -57,7 +54,7 @@ def embed(data: bytes, metadata: Metadata) -> bytes:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Walks through the segments before the picture."""
+    """Walk through the segments before the picture."""
     position = 2
     while position + 4 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]

@@ -21,7 +21,7 @@ _SPEAKER = re.compile(r"^\w+: ")
 
 
 def to_image(array: npt.NDArray[Any]) -> pyvips.Image:
-    """Wraps an HxW or HxWxC array of uint8, uint16 or float32."""
+    """Wrap an HxW or HxWxC array of uint8, uint16 or float32."""
     array = np.ascontiguousarray(array)
     height, width = array.shape[:2]
     bands = array.shape[2] if array.ndim == 3 else 1
@@ -31,13 +31,13 @@ def to_image(array: npt.NDArray[Any]) -> pyvips.Image:
 
 
 def to_array(image: pyvips.Image) -> npt.NDArray[Any]:
-    """Computes an image: HxWxC, of uint8, uint16 or float32. Raises `pyvips.Error`."""
+    """Compute an image: HxWxC, of uint8, uint16 or float32. Raises `pyvips.Error`."""
     data = np.frombuffer(image.write_to_memory(), dtype=_DTYPES[image.format])
     return data.reshape(image.height, image.width, image.bands)
 
 
 def explain(error: pyvips.Error) -> str:
-    """Makes one short line of the several of an error of libvips."""
+    """Make one short line of the several of an error of libvips."""
     lines = [_SPEAKER.sub("", line.strip()) for line in str(error).splitlines()]
     # The first line says which operation failed, which the user has not asked for.
     said = [line for line in lines[1:] if line]

@@ -57,7 +57,7 @@ class Metadata:
 
 
 def from_header(image: pyvips.Image) -> Metadata:
-    """Takes what libvips found in a file; `iptc` is still wrapped as the file had it."""
+    """Take what libvips found in a file; `iptc` is still wrapped as the file had it."""
     exif = _blob(image, "exif-data")
     return Metadata(
         exif=exif.removeprefix(b"Exif\0\0") if exif else None,
@@ -69,7 +69,7 @@ def from_header(image: pyvips.Image) -> Metadata:
 
 
 def into_header(image: pyvips.Image, metadata: Metadata) -> pyvips.Image:
-    """Gives an image what libvips writes: ICC profile and density."""
+    """Give an image what libvips writes: ICC profile and density."""
     density = metadata.density
     image = image.copy(xres=density.x, yres=density.y) if density else image.copy()
     if density:
@@ -80,7 +80,7 @@ def into_header(image: pyvips.Image, metadata: Metadata) -> pyvips.Image:
 
 
 def upright_xmp(xmp: bytes | None) -> bytes | None:
-    """Returns the packet with its copy of the EXIF orientation saying "upright"."""
+    """Return the packet with its copy of the EXIF orientation saying "upright"."""
     return _XMP_ORIENTATION.sub(rb"\g<1>1", xmp) if xmp else None
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
+from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from ifan.images.metadata import Metadata
+from ifan.images.metadata import Metadata
 
 Pixels: TypeAlias = npt.NDArray[np.uint8 | np.uint16]
 """HxWx3 (RGB) or HxW (grey), coded as the file has them: its colour space, its full range."""
@@ -56,7 +54,7 @@ class Photograph:
         return int(self.pixels.shape[1])
 
     def with_pixels(self, pixels: Pixels) -> Photograph:
-        """Returns the photograph with other pixels and the same everything else.
+        """Return the photograph with other pixels and the same everything else.
 
         Args:
             pixels: of the same height, width and dtype; grey may become RGB and the reverse.

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from ifan.images import iptc
-from ifan.images.metadata import Density
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from ifan.images.metadata import Metadata
+from ifan.images.metadata import Density, Metadata
 
 _BEGIN = 8
 # They say how numbers become light; without them a picture looks different.
@@ -30,12 +25,12 @@ _LARGEST_TEXT = 1 << 22
 
 
 def is_animated(data: bytes) -> bool:
-    """Tells whether a PNG file holds more than one picture (APNG)."""
+    """Tell whether a PNG file holds more than one picture (APNG)."""
     return any(name == b"acTL" for name, _ in _chunks(data))
 
 
 def completed(metadata: Metadata, data: bytes) -> Metadata:
-    """Adds to what libvips found in a PNG file what it did not."""
+    """Add to what libvips found in a PNG file what it did not."""
     density, comment, records = None, None, None
     kept = []
     for name, content in _chunks(data):
@@ -52,7 +47,7 @@ def completed(metadata: Metadata, data: bytes) -> Metadata:
 
 
 def embed(data: bytes, metadata: Metadata) -> bytes:
-    """Puts the metadata into a PNG file that libvips wrote."""
+    """Put the metadata into a PNG file that libvips wrote."""
     added = list(metadata.png_chunks)
     if metadata.exif:
         added.append((b"eXIf", metadata.exif))
@@ -72,7 +67,7 @@ def embed(data: bytes, metadata: Metadata) -> bytes:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Walks through the chunks."""
+    """Walk through the chunks."""
     position = _BEGIN
     while position + 12 <= len(data):
         size, name = struct.unpack_from(">L4s", data, position)
@@ -86,14 +81,14 @@ def _chunk(name: bytes, content: bytes) -> bytes:
 
 
 def _density(across: int, down: int) -> Density:
-    """Reads pixels per metre; 11811 are 300 per inch, not the 299.9994 that they come to."""
+    """Read pixels per metre; 11811 are 300 per inch, not the 299.9994 that they come to."""
     inches = [number * 0.0254 for number in (across, down)]
     x, y = (round(inch) if abs(inch - round(inch)) < 0.0127 else inch for inch in inches)
     return Density(x / 25.4, y / 25.4, "in")
 
 
 def _plain(name: bytes, content: bytes) -> str:
-    """Returns the text of a tEXt or zTXt chunk, without its keyword."""
+    """Return the text of a tEXt or zTXt chunk, without its keyword."""
     if name != b"zTXt":
         return content.decode("latin-1")
     try:
@@ -104,7 +99,7 @@ def _plain(name: bytes, content: bytes) -> str:
 
 
 def _comment(text: str) -> tuple[bytes, bytes]:
-    """Returns the chunk that holds a comment; only one kind goes beyond Latin-1."""
+    """Return the chunk that holds a comment; only one kind goes beyond Latin-1."""
     try:
         return b"tEXt", _COMMENT + text.encode("latin-1")
     except UnicodeEncodeError:

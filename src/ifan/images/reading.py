@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyvips
@@ -12,14 +13,9 @@ from ifan.errors import PictureError
 from ifan.images import jpeg, metadata, png, tiff
 from ifan.images.formats import FORMAT_NAMES, PictureFormat, describe_stranger, recognise
 from ifan.images.libvips import explain, to_array
+from ifan.images.metadata import Metadata
 from ifan.images.photograph import Photograph
 from ifan.images.tiff_structure import StructureError
-
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Mapping
-
-    from ifan.images.metadata import Metadata
 
 _COMPLETED: Mapping[str, Callable[[Metadata, bytes], Metadata]] = {
     "JPEG": jpeg.completed,
@@ -34,7 +30,7 @@ _SPACE_NAMES = {"cmyk": "CMYK"}
 
 
 def read_photograph(path: str | os.PathLike[str]) -> Photograph:
-    """Reads a photograph, upright, with its metadata.
+    """Read a photograph, upright, with its metadata.
 
     The content tells the format, not the name.
 
@@ -59,7 +55,7 @@ def read_photograph(path: str | os.PathLike[str]) -> Photograph:
 
 
 def decode_photograph(data: bytes, path: str | os.PathLike[str]) -> Photograph:
-    """Reads a photograph from the bytes of a file.
+    """Read a photograph from the bytes of a file.
 
     Args:
         data: the whole file.
@@ -97,7 +93,7 @@ def decode_photograph(data: bytes, path: str | os.PathLike[str]) -> Photograph:
 def _refuse_unlike(
     data: bytes, picture_format: PictureFormat, path: str | os.PathLike[str]
 ) -> None:
-    """Refuses files that hold more than one photograph, or another than a loader would find."""
+    """Refuse files that hold more than one photograph, or another than a loader would find."""
     if picture_format.name == "PNG" and png.is_animated(data):
         raise PictureError(path, "is an animation", "give a single picture of it")
     if picture_format.name != "TIFF":
@@ -116,7 +112,7 @@ def _refuse_unlike(
 
 
 def _refuse_pixels(image: pyvips.Image, path: str | os.PathLike[str]) -> None:
-    """Refuses pixels that are not 8 or 16 bits of RGB or grey, with or without alpha."""
+    """Refuse pixels that are not 8 or 16 bits of RGB or grey, with or without alpha."""
     space = image.interpretation
     if image.format in ("float", "double"):
         raise PictureError(path, "has floating-point pixels", "convert it to 16 bits")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from ifan.images import exif
+from ifan.images.metadata import Metadata
 from ifan.images.tiff_structure import (
     Directory,
     Field,
@@ -17,9 +18,6 @@ from ifan.images.tiff_structure import (
     read_fields,
     read_header,
 )
-
-if TYPE_CHECKING:
-    from ifan.images.metadata import Metadata
 
 # Nobody counts further, and a file made to keep us busy does not.
 _MOST_PAGES = 1000
@@ -48,7 +46,7 @@ class Survey(NamedTuple):
 
 
 def survey(data: bytes) -> Survey:
-    """Reads all directories of a TIFF file.
+    """Read all directories of a TIFF file.
 
     Raises:
         StructureError: they are not all there.
@@ -70,12 +68,12 @@ def survey(data: bytes) -> Survey:
 
 
 def completed(metadata: Metadata, data: bytes) -> Metadata:
-    """Adds to what libvips found in a TIFF file the EXIF, which it does not read."""
+    """Add to what libvips found in a TIFF file the EXIF, which it does not read."""
     return replace(metadata, exif=exif.from_tiff(data))
 
 
 def embed(data: bytes, metadata: Metadata) -> bytes:
-    """Puts the metadata into a TIFF file that libvips wrote.
+    """Put the metadata into a TIFF file that libvips wrote.
 
     The file's directory is written anew behind the pixels; the old one stays where it is, unused.
     """

@@ -65,13 +65,13 @@ class Field:
         return len(self.value) // _SIZES[self.type]
 
     def number(self, layout: Layout) -> int:
-        """Returns the first value of a field of unsigned integers."""
+        """Return the first value of a field of unsigned integers."""
         if self.type not in _CODES or not self.count:
             raise StructureError(f"type {self.type} where an unsigned integer is expected")
         return int(struct.unpack_from(layout.order + _CODES[self.type], self.value)[0])
 
     def with_number(self, number: int, layout: Layout) -> bytes:
-        """Returns the bytes of the field with another first value."""
+        """Return the bytes of the field with another first value."""
         code = layout.order + _CODES[self.type]
         return struct.pack(code, number) + self.value[struct.calcsize(code) :]
 
@@ -80,7 +80,7 @@ Directory: TypeAlias = "dict[int, Field | Directory]"
 
 
 def read_header(data: bytes | bytearray | memoryview) -> tuple[Layout, int]:
-    """Returns how numbers are written and where the first directory is."""
+    """Return how numbers are written and where the first directory is."""
     order = {b"II": "<", b"MM": ">"}.get(bytes(data[:2]))
     if order is None or len(data) < 16:
         raise StructureError("no TIFF header")
@@ -94,7 +94,7 @@ def read_header(data: bytes | bytearray | memoryview) -> tuple[Layout, int]:
 def read_fields(
     data: bytes | bytearray | memoryview, offset: int, layout: Layout
 ) -> tuple[dict[int, Field], int]:
-    """Reads one directory.
+    """Read one directory.
 
     Fields of unknown type or that point out of the file are left out: cameras write such.
 
@@ -118,7 +118,7 @@ def read_fields(
 
 
 def read_directories(data: bytes) -> Iterator[dict[int, Field]]:
-    """Reads the chain of directories of a file: the pages of a TIFF."""
+    """Read the chain of directories of a file: the pages of a TIFF."""
     layout, offset = read_header(data)
     seen = set()
     while offset and offset not in seen:
@@ -131,7 +131,7 @@ def read_directories(data: bytes) -> Iterator[dict[int, Field]]:
 def read_tree(
     data: bytes, offset: int, layout: Layout, pointers: Pointers = SUBDIRECTORIES
 ) -> Directory:
-    """Reads a directory with those below it; one that cannot be read is left out."""
+    """Read a directory with those below it; one that cannot be read is left out."""
     directory: Directory = {}
     for tag, field in read_fields(data, offset, layout)[0].items():
         if tag not in pointers:
@@ -145,14 +145,14 @@ def read_tree(
 
 
 def size_of(directory: Directory) -> int:
-    """Returns how many bytes the values in a directory and below it have."""
+    """Return how many bytes the values in a directory and below it have."""
     return sum(
         size_of(item) if isinstance(item, dict) else len(item.value) for item in directory.values()
     )
 
 
 def in_order(directory: Directory, source: str, target: str) -> Directory:
-    """Returns the directory with all numbers in another byte order ("<" or ">")."""
+    """Return the directory with all numbers in another byte order ("<" or ">")."""
     if source == target:
         return directory
     return {
@@ -164,7 +164,7 @@ def in_order(directory: Directory, source: str, target: str) -> Directory:
 
 
 def append_tree(out: bytearray, directory: Directory, layout: Layout) -> int:
-    """Appends a directory, with its values and those below it, to a file.
+    """Append a directory, with its values and those below it, to a file.
 
     Returns:
         The offset of the directory.
@@ -186,7 +186,7 @@ def append_tree(out: bytearray, directory: Directory, layout: Layout) -> int:
 
 
 def link_to_first(out: bytearray, offset: int, layout: Layout) -> None:
-    """Makes the directory at `offset` the first of a file."""
+    """Make the directory at `offset` the first of a file."""
     struct.pack_into(layout.order + layout.offset, out, 8 if layout.big else 4, offset)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +17,7 @@ from ifan.images import exif, jpeg, png, tiff
 from ifan.images.formats import FORMATS, OUTPUT_SUFFIXES, PictureFormat
 from ifan.images.libvips import explain, to_image
 from ifan.images.metadata import DoesNotFitError, Metadata, into_header, upright_xmp
-
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Mapping
-
-    from ifan.images.photograph import Photograph, Pixels
+from ifan.images.photograph import Photograph, Pixels
 
 _EMBED: Mapping[str, Callable[[bytes, Metadata], bytes]] = {
     "JPEG": jpeg.embed,
@@ -40,7 +36,7 @@ _BYTES = {"uchar": 1, "ushort": 2, "float": 4}
 def write_photograph(
     photograph: Photograph, path: str | os.PathLike[str], *, overwrite: bool = False
 ) -> None:
-    """Writes a photograph with its metadata, whole or not at all.
+    """Write a photograph with its metadata, whole or not at all.
 
     JPEG is written with quality 95, full-resolution colour and 8 bits; PNG and TIFF without loss.
 
@@ -60,7 +56,7 @@ def write_photograph(
 def encode_photograph(
     photograph: Photograph, picture_format: PictureFormat, path: str | os.PathLike[str]
 ) -> bytes:
-    """Returns the bytes of the file that `write_photograph` writes.
+    """Return the bytes of the file that `write_photograph` writes.
 
     Args:
         photograph: the photograph.
@@ -85,7 +81,7 @@ def encode_photograph(
 def write_map(
     values: npt.NDArray[np.float32], path: str | os.PathLike[str], overwrite: bool = False
 ) -> None:
-    """Writes a map of numbers, a defocus map for one, as a one-band float32 TIFF.
+    """Write a map of numbers, a defocus map for one, as a one-band float32 TIFF.
 
     Args:
         values: HxW, any unit and range; kept exactly.
@@ -104,7 +100,7 @@ def write_map(
 
 
 def output_format(path: str | os.PathLike[str]) -> PictureFormat:
-    """Returns the format in which a photograph of that name is written.
+    """Return the format in which a photograph of that name is written.
 
     Raises:
         OutputError: the suffix is none of those.
@@ -123,14 +119,14 @@ def _format_of(
 
 
 def _upright(photograph: Photograph) -> Metadata:
-    """Returns the metadata, true of the upright picture."""
+    """Return the metadata, true of the upright picture."""
     old = photograph.metadata
     block = exif.mended(old.exif, photograph.height, photograph.width) if old.exif else None
     return replace(old, exif=block, xmp=upright_xmp(old.xmp))
 
 
 def _image_of(photograph: Photograph, picture_format: PictureFormat) -> pyvips.Image:
-    """Joins pixels and alpha, in the largest number of bits that the format holds."""
+    """Join pixels and alpha, in the largest number of bits that the format holds."""
     channels: Pixels = photograph.pixels
     if photograph.alpha is not None:
         channels = np.dstack([photograph.pixels, photograph.alpha])
@@ -143,7 +139,7 @@ def _image_of(photograph: Photograph, picture_format: PictureFormat) -> pyvips.I
 
 
 def _to_8_bits(pixels: Pixels) -> Pixels:
-    """Scales 0..65535 to 0..255, rounding: 65535 = 255 * 257."""
+    """Scale 0..65535 to 0..255, rounding: 65535 = 255 * 257."""
     return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 

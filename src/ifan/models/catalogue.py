@@ -91,7 +91,7 @@ class CatalogueEntry(BaseModel):
 
 @cache
 def catalogue() -> tuple[CatalogueEntry, ...]:
-    """All known models, the bundled ones first.
+    """Return all known models, the bundled ones first.
 
     Raises:
         pydantic.ValidationError: catalogue.toml, which is part of the package, is wrong.
@@ -105,5 +105,5 @@ def catalogue() -> tuple[CatalogueEntry, ...]:
 
 
 def find(name: str) -> CatalogueEntry | None:
-    """The model of that name, upper and lower case being the same; None if there is none."""
+    """Return the model of that name in upper or lower case; None if there is none."""
     return next((e for e in catalogue() if e.name.casefold() == name.casefold()), None)

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import safetensors
 import safetensors.torch
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from ifan.errors import ModelError
@@ -206,8 +207,12 @@ def _described(metadata: str | None, inferred: Configuration) -> Description:
         return Description(configuration=inferred)
     try:
         description = Description.from_metadata(json.loads(metadata))
+    except ValidationError as error:
+        fault = error.errors()[0]
+        field = ".".join(map(str, fault["loc"]))
+        raise ValueError(f"its metadata are wrong: {field}: {fault['msg']}") from error
     except ValueError as error:
-        raise ValueError(f"its metadata are not understood: {error}".splitlines()[0]) from error
+        raise ValueError(f"its metadata are not understood: {error}") from error
     for field in ("width", "iterations", "dual_pixel"):
         said, found = getattr(description.configuration, field), getattr(inferred, field)
         if said != found:

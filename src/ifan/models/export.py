@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ifan.engines import Array, Choice, open_engine
 from ifan.errors import ModelError
-from ifan.files import write_atomically
+from ifan.files import require_free, write_atomically
 from ifan.models.configuration import Description
 from ifan.networks import IFAN
 
@@ -67,6 +67,7 @@ def export_onnx(
         ModelError: the graph does not give what the network gives.
         OutputError: the file exists and `overwrite` is not set, or it cannot be written.
     """
+    require_free(path, overwrite=overwrite)
     graph = onnx.load_from_string(_trace(network))
     description = Description.of(network, sample_bits)
     entry = graph.metadata_props.add()
@@ -92,8 +93,8 @@ def _views(network: IFAN, size: tuple[int, int]) -> tuple[Array, ...]:
 def _trace(network: IFAN) -> bytes:
     """Return the graph that PyTorch's exporter makes.
 
-    Its newer exporter takes twenty times as long (half a minute for the paper's network) for a
-    graph that runs no faster, so the older one does it as long as PyTorch has it.
+    Its newer exporter takes many times as long for a graph that runs no faster, so the older one
+    does it as long as PyTorch has it.
     """
     views = _views(network, _TRACED_SIZE)
     names = ("center", "left", "right")[: len(views)]

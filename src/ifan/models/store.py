@@ -7,7 +7,9 @@ from checkpoints in the graphs folder, where they may be deleted at any time.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Callable
@@ -71,6 +73,19 @@ class Model:
             ModelError: the weights cannot be read.
         """
         return _described(self.weights) or self.checkpoint.description
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters of the deblurring network.
+
+        Raises:
+            ModelError: the weights cannot be read.
+        """
+        if _described(self.weights) is None:
+            return sum(parameter.numel() for parameter in self.network().parameters())
+        with safetensors.safe_open(self.weights, framework="numpy") as file:
+            names = (name for name in file.keys() if not name.startswith("reblurNet."))  # noqa: SIM118
+            return sum(math.prod(file.get_slice(name).get_shape()) for name in names)
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
@@ -145,13 +160,17 @@ def open_model(model: str | os.PathLike[str] | None = None) -> Model:
     if entry is not None and entry.origin == "bundled":
         return _model_of_folder(_bundled_folder(entry), entry.name, entry)
     folder = models_folder() / (entry.name if entry else asked)
-    if _is_name(asked) and folder.is_dir():
-        return _model_of_folder(folder, folder.name, entry)
     path = Path(asked)
-    if path.is_dir():
-        return _model_of_folder(path, path.resolve().name)
-    if path.exists():
-        return Model(path.stem, path)
+    try:
+        if _is_name(asked) and (folder / WEIGHTS_NAME).exists():
+            return _model_of_folder(folder, folder.name, entry)
+        if path.is_dir():
+            return _model_of_folder(path, path.resolve().name)
+        if path.exists():
+            return Model(path.stem, path)
+    except OSError as error:
+        reason = f"cannot be looked up ({error.strerror})"
+        raise ModelError(asked, reason, "check the name and the permissions") from error
     if entry is not None:
         raise ModelError(
             entry.name, "is not on this machine", f"fetch it: ifan models download {entry.name}"
@@ -189,7 +208,8 @@ def import_model(
         overwrite: whether a model of that name is replaced.
 
     Raises:
-        ModelError: the file is no checkpoint, or the name cannot be one.
+        ModelError: the file is no checkpoint, the name cannot be one, or it is that of a released
+            model and the file is not that one.
         OutputError: there is a model of that name already, or it cannot be written.
     """
     model = Model(Path(source).stem, Path(source))
@@ -201,9 +221,12 @@ def import_model(
             "cannot be the name of an imported model",
             "give --name with letters, digits, dots, dashes and underscores",
         )
-    if sample_bits is None:
-        sample_bits = entry.sample_bits if entry else model.checkpoint.description.sample_bits
     checkpoint = model.checkpoint
+    if entry is not None and checkpoint.description.configuration != entry.configuration:
+        reason = f"is another network than {entry.name}: {checkpoint.description.configuration}"
+        raise ModelError(source, reason, "give it another --name")
+    if sample_bits is None:
+        sample_bits = entry.sample_bits if entry else checkpoint.description.sample_bits
     from ifan.models.checkpoints import save_safetensors
 
     folder = models_folder() / (entry.name if entry else name)
@@ -254,7 +277,8 @@ def download_model(
         ModelError: there is no such model to download, it is no checkpoint, or PyTorch is missing.
         OutputError: it is here already, or cannot be written.
     """
-    from ifan.models.download import download, extract_member, sha256_of
+    from ifan.models.archives import extract_member
+    from ifan.models.download import download, sha256_of
 
     entry = find(name)
     if entry is None or entry.address is None:
@@ -265,11 +289,13 @@ def download_model(
     folder = models_folder() / entry.name
     if (folder / WEIGHTS_NAME).exists():
         raise OutputError(folder, "is there already", "use it, or remove it to fetch it again")
+    source = address or entry.address
     archives = models_folder().parent / "downloads"
     archive = download(
-        address or entry.address,
+        source,
         archives,
-        name="checkpoints.zip",
+        # Another address may hold another archive.
+        name=f"checkpoints-{hashlib.sha256(source.encode()).hexdigest()[:8]}.zip",
         sha256=sha256 or entry.sha256,
         progress=progress,
     )

@@ -1,0 +1,424 @@
+import os
+import pty
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image, ImageCms
+
+is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+def load(path):
+    """The pixels of a file, as Pillow reads them."""
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
+def names(folder):
+    """All files below a folder, hidden ones too."""
+    return sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()
+    )
+
+
+class TestResults:
+    def test_beside_the_photograph(self, ifan, save, folder, picture):
+        photograph = save("photo.png")
+        before = photograph.read_bytes()
+        done = ifan("deblur", "photo.png")
+        assert done.stdout.startswith("photo.png -> photo.deblurred.png (")
+        assert done.stderr == ""
+        assert names(folder) == ["photo.deblurred.png", "photo.png"]
+        sharp = load(folder / "photo.deblurred.png")
+        assert sharp.shape == picture.shape
+        assert not np.array_equal(sharp, picture)
+        assert photograph.read_bytes() == before
+
+    def test_in_a_file_or_a_folder(self, ifan, save, folder):
+        save("photo.png")
+        ifan("deblur", "photo.png", "-o", "sharp.jpg", "--strength", 0.5)
+        ifan("deblur", "photo.png", "--output", "new/folder", "--working-size", 16)
+        assert names(folder) == ["new/folder/photo.png", "photo.png", "sharp.jpg"]
+        with Image.open(folder / "sharp.jpg") as sharp:
+            assert (sharp.format, sharp.size) == ("JPEG", (32, 24))
+        assert load(folder / "new/folder/photo.png").shape == (24, 32, 3)
+
+    def test_of_files_and_folders(self, ifan, save, folder):
+        for name in ("a.png", "photos/b.png", "photos/deep/b.png", "photos/c.deblurred.png"):
+            save(name)
+        (folder / "photos" / "notes.txt").write_text("text")
+        done = ifan("deblur", "a.png", "photos", "-o", "flat")
+        assert names(folder / "flat") == ["a.png", "b.png"]
+        assert done.stdout.splitlines()[-1] == "2 done, 0 skipped, 0 failed"
+        ifan("deblur", "photos", "-o", "deep", "--recursive")
+        assert names(folder / "deep") == ["b.png", "deep/b.png"]
+
+    def test_an_earlier_result_stays_until_it_is_to_be_replaced(self, ifan, save, folder):
+        save("a.png")
+        save("b.png")
+        ifan("deblur", ".", "--strength", 0)
+        first = load(folder / "a.deblurred.png")
+        done = ifan("deblur", ".")
+        assert done.stdout.splitlines() == [
+            "a.png: skipped, a.deblurred.png exists; --overwrite replaces it",
+            "b.png: skipped, b.deblurred.png exists; --overwrite replaces it",
+            "0 done, 2 skipped, 0 failed",
+        ]
+        assert np.array_equal(load(folder / "a.deblurred.png"), first)
+        ifan("deblur", ".", "--overwrite")
+        assert not np.array_equal(load(folder / "a.deblurred.png"), first)
+        assert names(folder) == ["a.deblurred.png", "a.png", "b.deblurred.png", "b.png"]
+
+    def test_beside_each_other(self, ifan, save, folder, picture):
+        save("a.png")
+        ifan("deblur", "a.png", "--compare")
+        both = load(folder / "a.deblurred.compare.png")
+        assert both.shape == (24, 2 * 32 + 2, 3)
+        assert np.array_equal(both[:, :32], picture)
+        assert np.array_equal(both[:, 34:], load(folder / "a.deblurred.png"))
+        ifan("deblur", ".", "-o", "out")
+        assert names(folder / "out") == ["a.png"]
+
+    def test_two_for_one_file(self, ifan, save):
+        save("a.png")
+        save("deep/a.png")
+        done = ifan("deblur", "a.png", "deep/a.png", "-o", "out", status=1)
+        assert done.stderr == (
+            "deep/a.png: would get the same result file as a.png: out/a.png; "
+            "deblur the two into different folders\n"
+        )
+        assert done.stdout.splitlines()[-1] == "1 done, 0 skipped, 1 failed"
+
+    @pytest.mark.parametrize("options", [[], ["--overwrite"]])
+    def test_never_in_place_of_the_photograph(self, ifan, save, folder, options):
+        before = save("a.png").read_bytes()
+        done = ifan("deblur", "a.png", "-o", "a.png", *options, status=1)
+        assert len(done.stderr.splitlines()) == 1
+        assert done.stderr.startswith("a.png: is ")
+        assert names(folder) == ["a.png"]
+        assert (folder / "a.png").read_bytes() == before
+
+    def test_of_a_dual_pixel_model(self, ifan, save, folder, picture):
+        import torch
+
+        from ifan.models import save_safetensors
+        from ifan.networks import IFAN
+
+        torch.manual_seed(1)
+        save_safetensors(folder / "dual.safetensors", IFAN(8, 2, dual_pixel=True))
+        save("center.png")
+        save("left.png", picture[:, ::-1])
+        save("right.png", picture[::-1])
+        model = ["--model", "dual.safetensors", "--engine", "torch"]
+        ifan("deblur", "center.png", "--left", "left.png", "--right", "right.png", *model)
+        assert load(folder / "center.deblurred.png").shape == (24, 32, 3)
+        done = ifan("deblur", "center.png", "-o", "x.png", "--left", "left.png", *model, status=1)
+        assert done.stderr == (
+            "center.png: the model needs the left and the right dual-pixel view as well; "
+            "give the views that the model needs, all of one size\n"
+        )
+        done = ifan("deblur", "center.png", "--left", "left.png", "-o", "x.png", status=1)
+        assert len(done.stderr.splitlines()) == 1
+        assert done.stderr.startswith("center.png: the model takes one view, without a left")
+        assert not (folder / "x.png").exists()
+
+
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory, picture):
+    """Photographs of all kinds, deblurred in one run."""
+    folder = tmp_path_factory.mktemp("kinds")
+    deep = picture.astype(np.uint16) * 200 + 77
+    grey = picture[..., 0]
+    Image.fromarray(grey).save(folder / "grey.png")
+    Image.fromarray(grey).save(folder / "grey.jpg")
+    Image.fromarray(deep[..., 0]).save(folder / "deep-grey.png")
+    tifffile.imwrite(folder / "deep.tif", deep, photometric="rgb")
+    Image.fromarray(np.dstack([picture, grey])).save(folder / "alpha.png")
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "Camera works"
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    Image.fromarray(picture).save(folder / "turned.jpg", exif=exif, icc_profile=profile, quality=95)
+    subprocess.run([sys.executable, "-m", "ifan", "deblur", folder], check=True)
+    return folder
+
+
+class TestPhotographsSurvive:
+    @pytest.mark.parametrize("name", ["grey.png", "grey.jpg", "deep-grey.png"])
+    def test_grey_stays_grey(self, kinds, name):
+        with Image.open(kinds / name) as before:
+            mode = before.mode
+        with Image.open((kinds / name).with_suffix(f".deblurred.{name[-3:]}")) as after:
+            assert after.mode == mode
+            assert after.size == (32, 24)
+
+    def test_16_bits_stay_16_bits(self, kinds):
+        for values in (
+            tifffile.imread(kinds / "deep.deblurred.tif"),
+            load(kinds / "deep-grey.deblurred.png"),
+        ):
+            assert values.dtype == np.uint16
+            # Not 8 bits that have been stretched.
+            assert len(np.unique(values % 257)) > 100
+        assert tifffile.imread(kinds / "deep.deblurred.tif").shape == (24, 32, 3)
+
+    def test_transparency_stays_as_it_was(self, kinds, picture):
+        assert np.array_equal(load(kinds / "alpha.deblurred.png")[..., 3], picture[..., 0])
+
+    def test_exif_and_colour_profile_stay_and_orientation_is_applied(self, kinds):
+        with Image.open(kinds / "turned.jpg") as before:
+            upright = np.asarray(before.transpose(Image.Transpose.ROTATE_270)).astype(int)
+            profile = before.info["icc_profile"]
+        with Image.open(kinds / "turned.deblurred.jpg") as after:
+            assert after.size == (24, 32)
+            assert after.getexif()[0x010F] == "Camera works"
+            assert after.getexif().get(0x0112, 1) == 1
+            assert after.info["icc_profile"] == profile
+            assert np.abs(np.asarray(after) - upright).mean() < 20
+
+
+class TestFailures:
+    def test_each_is_one_line_and_the_rest_is_done(self, ifan, save, folder):
+        whole = {suffix: save(f"good.{suffix}") for suffix in ("png", "jpg", "tif")}
+        (folder / "bad").mkdir()
+        for suffix, path in whole.items():
+            data = path.read_bytes()
+            (folder / "bad" / f"cut.{suffix}").write_bytes(data[: len(data) // 2])
+        (folder / "bad" / "empty.jpg").write_bytes(b"")
+        (folder / "bad" / "text.jpg").write_text("This is no picture.")
+        (folder / "bad" / "moving.jpg").write_bytes(b"GIF89a" + bytes(50))
+        (folder / "bad" / "folder.png").mkdir()
+        bad = sorted(f"bad/{path.name}" for path in (folder / "bad").iterdir() if path.is_file())
+        done = ifan("deblur", "good.png", "none.png", *bad, "good.tif", "-o", "out", status=1)
+        lines = done.stderr.splitlines()
+        assert [line.split(":")[0] for line in lines] == ["none.png", *bad]
+        for line, reason in zip(
+            lines,
+            [
+                "does not exist; check the name",
+                *["is damaged or cut short ("] * 3,
+                "is empty; give a picture",
+                "is a GIF picture; give a picture",
+                "is not a picture; give a picture",
+            ],
+            strict=True,
+        ):
+            assert reason in line
+            assert "; " in line
+        assert done.stdout.splitlines()[-1] == "2 done, 0 skipped, 7 failed"
+        assert names(folder / "out") == ["good.png", "good.tif"]
+        assert names(folder / "bad") == [name.removeprefix("bad/") for name in bad]
+
+    @pytest.mark.parametrize(
+        ("name", "said"),
+        [
+            ("none.png", "does not exist; check the name"),
+            (
+                "x" * 300 + ".png",
+                "cannot be read (File name too long); check the name and the disk",
+            ),
+        ],
+    )
+    def test_a_single_one(self, ifan, folder, name, said):
+        done = ifan("deblur", name, "-o", "out.png", status=1)
+        assert done.stderr == f"{name}: {said}\n"
+        assert done.stdout == ""
+        assert names(folder) == []
+
+    @pytest.mark.skipif(is_root, reason="root may read and write anything")
+    def test_what_may_not_be_read_or_written(self, ifan, save, folder):
+        save("closed.png").chmod(0)
+        save("open.png")
+        (folder / "out").mkdir(mode=0o500)
+        save("hidden/a.png").parent.chmod(0)
+        done = ifan("deblur", "closed.png", "hidden/a.png", "open.png", "-o", "out", status=1)
+        (folder / "hidden").chmod(0o700)
+        assert [line.split(";")[0] for line in done.stderr.splitlines()] == [
+            "closed.png: may not be read",
+            "hidden/a.png: may not be read",
+            "out/open.png: may not be written",
+        ]
+
+    def test_a_folder_without_photographs(self, ifan, save):
+        save("deep/deeper/a.png")
+        done = ifan("deblur", "deep", status=1)
+        assert done.stderr == (
+            "deep: holds no photograph that can be read; "
+            "give --recursive to search its sub-folders\n"
+        )
+
+    @pytest.mark.parametrize(
+        ("output", "line"),
+        [
+            ("a.gif", "a.gif: .gif is no format that is written; give it one of .jpg, "),
+            ("file/a.png", "file: is a file, not a folder; give the name of a folder"),
+            ("x" * 300 + ".png", "has too long a name; choose a shorter one"),
+        ],
+    )
+    def test_targets_that_cannot_be(self, ifan, save, folder, output, line):
+        save("a.png")
+        (folder / "file").write_text("text")
+        done = ifan("deblur", "a.png", "-o", output, status=1)
+        assert len(done.stderr.splitlines()) == 1
+        assert line in done.stderr
+        assert names(folder) == ["a.png", "file"]
+
+    def test_a_full_disk(self, ifan, save, folder):
+        save("a.png")
+        noise = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        save("noise.png", noise)
+        limit = (8000, 8000)
+        done = ifan(
+            "deblur",
+            *("noise.png", "a.png", "-o", "out"),
+            status=1,
+            environment={"PYTHONDONTWRITEBYTECODE": "1"},
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
+        )
+        assert done.stderr == (
+            "out/noise.png: is larger than a file may be here; raise the limit or write elsewhere\n"
+        )
+        assert names(folder / "out") == ["a.png"]
+
+    def test_the_traceback_is_there_for_those_who_ask(self, ifan):
+        for arguments in (["deblur", "none.png"], ["deblur", "none.png", "--model", "none"]):
+            assert "ifan.errors." in ifan(*arguments, "--debug", status=1).stderr
+        assert ifan("--debug", "deblur", "none.png", status=1).stderr.startswith("Traceback")
+
+
+class TestOptions:
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            ([], "INPUT"),
+            (["a.png", "--engine", "abacus"], "openvino, torch, onnxruntime"),
+            (["a.png", "--precision", "fp8"], "fp32, bf16, fp16"),
+            (["a.png", "--working-size", "0"], "neither auto, full nor pixels"),
+            (["a.png", "--working-size", "large"], "neither auto, full nor pixels"),
+            (["a.png", "--strength", "1.5"], "--strength"),
+            (["a.png", "--strength", "nan"], "--strength"),
+            (["a.png", "--no-such-option"], "--no-such-option"),
+            (["a.png", "b.png", "--left", "a.png", "--right", "b.png"], "give one INPUT"),
+        ],
+    )
+    def test_bad_use(self, ifan, save, folder, arguments, said):
+        save("a.png")
+        done = ifan("deblur", *arguments, status=2)
+        assert said in done.stderr
+        assert done.stdout == ""
+        assert names(folder) == ["a.png"]
+
+    def test_models_that_cannot_be(self, ifan, save, folder):
+        from safetensors.numpy import save_file
+
+        save("a.png")
+        (folder / "text.pth").write_text("hello")
+        save_file({"conv1_1.0.weight": np.zeros((16, 3, 3, 3))}, folder / "other.safetensors")
+        for model, reason in [
+            ("text.pth", "text.pth: is "),
+            ("other.safetensors", "other.safetensors: does not hold the weights of an IFAN: "),
+            ("nothing", "nothing: is neither a file nor a model that is known; see the names: "),
+        ]:
+            done = ifan("deblur", "a.png", "--model", model, status=1)
+            assert len(done.stderr.splitlines()) == 1
+            assert done.stderr.startswith(reason)
+        assert "a.deblurred.png" not in names(folder)
+
+    def test_saying_what_runs_and_why(self, ifan, save):
+        save("a.png")
+        done = ifan("deblur", "a.png", "--verbose", "--engine", "openvino", "--precision", "fp32")
+        assert done.stderr == "model ifan-s, engine openvino on cpu in fp32, because as asked\n"
+        done = ifan("deblur", "a.png", "--overwrite", "-v")
+        assert done.stderr.startswith("model ifan-s, engine ")
+        assert ", because it " in done.stderr
+
+    def test_another_engine_writes_the_same_picture(self, ifan, save, folder):
+        save("a.png")
+        ifan("deblur", "a.png", "--precision", "fp32")
+        ifan("deblur", "a.png", "-o", "b.png", "--engine", "onnxruntime")
+        pictures = [load(folder / name).astype(int) for name in ("a.deblurred.png", "b.png")]
+        assert np.abs(pictures[0] - pictures[1]).max() <= 1
+
+
+class TestStreams:
+    def test_a_bar_on_a_terminal(self, save, folder):
+        save("a.png")
+        save("b.png")
+        ours, theirs = pty.openpty()
+        program = [sys.executable, "-m", "ifan", "deblur", "."]
+        environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
+        with subprocess.Popen(
+            program, cwd=folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
+        ) as process:
+            os.close(theirs)
+            said = b""
+            try:
+                while piece := os.read(ours, 4096):
+                    said += piece
+            except OSError:  # how Linux says that the other end is closed
+                pass
+            os.close(ours)
+        assert process.returncode == 0
+        assert b"0 of 2" in said
+        assert b"\x1b[" in said
+        assert b"a.png -> a.deblurred.png" in said
+        assert b"2 done, 0 skipped, 0 failed" in said
+
+    def test_a_reader_that_goes_away(self, save, folder):
+        save("a.png")
+        save("b.png")
+        with subprocess.Popen(
+            [sys.executable, "-m", "ifan", "deblur", ".", "-o", "out"],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process:
+            process.stdout.close()
+            said = process.stderr.read()
+        assert process.returncode != 0
+        assert said == b""
+        for name in names(folder / "out"):
+            assert load(folder / "out" / name).shape == (24, 32, 3)
+
+    @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+    def test_names_that_cannot_be_printed(self, ifan, save, folder, encoding):
+        photograph = save("z.png")
+        for name in (b"gr\xfc\xdfe.png", "grüße.png".encode()):
+            shutil.copy(photograph, os.fsencode(folder) + b"/" + name)
+        environment = {"PYTHONIOENCODING": f"{encoding}:strict"}
+        done = ifan("deblur", ".", "-o", "out", environment=environment)
+        assert done.stdout.splitlines()[-1] == "3 done, 0 skipped, 0 failed"
+        assert len(list((folder / "out").iterdir())) == 3
+
+    def test_stopping_leaves_whole_files_only(self, save, folder, picture):
+        first = save("00.png", np.tile(picture, (12, 10, 1)))
+        for number in range(1, 60):
+            shutil.copy(first, folder / f"{number:02}.png")
+        with subprocess.Popen(
+            [sys.executable, "-m", "ifan", "deblur", ".", "-o", "out"],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # Where tests run in the background, interrupts may be switched off.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        ) as process:
+            for _ in range(600):
+                if (folder / "out" / "01.png").exists():
+                    break
+                time.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert "Traceback" not in said
+        results = names(folder / "out")
+        assert 2 <= len(results) < 60
+        assert results == [f"{number:02}.png" for number in range(len(results))]
+        for name in results:
+            assert load(folder / "out" / name).shape == (288, 320, 3)

@@ -1,0 +1,50 @@
+import pytest
+
+from ifan import __version__
+from ifan.engines.selection import ENGINES, INSTALL, choose, installed
+
+
+def test_version_and_what_can_be_done(ifan):
+    assert ifan("--version").stdout == f"ifan {__version__}\n"
+    said = ifan("--help").stdout
+    for command in ("deblur", "defocus-map", "models", "doctor"):
+        assert f"\n  {command} " in said
+    assert ifan("-h").stdout == said
+    # Nothing asked is bad use, and answered with help.
+    assert "doctor" in "".join(ifan(status=2).stdout + ifan(status=2).stderr)
+    assert "No such command" in ifan("sharpen", status=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        (
+            "deblur",
+            "--output -o --model --engine --precision --strength --working-size --left --right"
+            " --recursive --overwrite --compare --verbose",
+        ),
+        ("defocus-map", "--output -o --model --engine --precision --working-size --overwrite"),
+        ("doctor", "--help"),
+        ("models", "list show import export download"),
+        ("models import", "--name --sample-bits --overwrite"),
+        ("models export", "--output -o --overwrite"),
+        ("models download", "--address --sha256"),
+    ],
+)
+def test_help_names_every_option(ifan, command, options):
+    words = ifan(*command.split(), "--help").stdout.replace(",", " ").split()
+    assert set(options.split()) <= set(words)
+
+
+def test_the_doctor_says_what_is_here_and_what_will_be_used(ifan, monkeypatch, folder):
+    monkeypatch.setenv("IFAN_HOME", str(folder / "home"))
+    said = ifan("doctor").stdout
+    for name in ENGINES:
+        (line,) = [line for line in said.splitlines() if line.strip().startswith(f"{name} ")]
+        assert ("fp32" if installed(name) else INSTALL[name]) in line
+    assert str(folder / "home" / "models") in said
+    choice = choose()
+    assert said.splitlines()[-1] == (
+        f"used by default: ifan-s with {choice.engine} on {choice.device} in {choice.precision}, "
+        f"because {choice.reason}"
+    )

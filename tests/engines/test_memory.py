@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import psutil
+import pytest
+
+from ifan.engines.memory import allocation_errors, require_memory
+from ifan.errors import EngineError
+
+LIMITED = """
+import resource, sys
+import numpy as np, psutil, torch
+from ifan.engines import Choice, open_engine
+from ifan.errors import EngineError
+from ifan.models import open_model
+
+model = open_model()
+choice = Choice(sys.argv[1], "cpu", "fp32", "")
+engine = open_engine(choice, graph=model.graph, network=model.network)
+small, large = (np.zeros((1, 3, side, side), np.float32) for side in (64, 2048))
+engine.deblur((small,))
+limit = psutil.Process().memory_info().vms + (100 << 20)
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+try:
+    engine.deblur((large,))
+except EngineError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
+@pytest.mark.parametrize("engine", ["torch", "openvino", "onnxruntime"])
+def test_running_out_of_memory_is_one_line(engine):
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, engine], capture_output=True, text=True, check=True
+    )
+    expected = "network: memory ran out at 2048x2048 pixels; give a smaller --working-size\n"
+    assert (done.stdout, done.stderr) == (expected, "")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("MPS backend out of memory"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 5 bytes"),
+        RuntimeError("Exception from src/core: std::bad_alloc"),
+        RuntimeError("bad allocation"),
+        RuntimeError("Failed to allocate memory for requested buffer of size 8"),
+    ],
+    ids=str,
+)
+def test_what_engines_say_when_memory_runs_out(error):
+    expected = pytest.raises(EngineError, match="ran out at 20x10 pixels; ")
+    with expected as caught, allocation_errors(10, 20):
+        raise error
+    assert caught.value.__cause__ is error
+
+
+def test_other_errors_are_not_taken_for_it():
+    with pytest.raises(RuntimeError, match="sizes differ"), allocation_errors(10, 20):
+        raise RuntimeError("sizes differ")
+
+
+def test_work_that_will_not_fit_is_refused(monkeypatch):
+    free = SimpleNamespace(available=3e9)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
+    require_memory(2.9e9, 10, 20)
+    with pytest.raises(
+        EngineError,
+        match=r"20x10 pixels .* about 3\.1 GB of memory, 3\.0 GB are free; .*--working-size",
+    ):
+        require_memory(3.1e9, 10, 20)

@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import numpy as np
+
+from ifan.images import coloured
+
+
+def colours(values):
+    pixels = coloured(np.array(values, np.float32), Path("photo.jpg")).pixels
+    assert pixels.dtype == np.uint8
+    return pixels.astype(int)
+
+
+def test_zero_is_white_below_it_is_blue_above_it_red():
+    ((low, zero, high),) = colours([[-2.0, 0.0, 2.0]])
+    assert zero.min() > 240
+    assert np.ptp(zero) == 0
+    assert low[2] > low[0] + 50
+    assert high[0] > high[2] + 50
+
+
+def test_colours_get_darker_away_from_zero():
+    row = colours([np.linspace(-1, 1, 201)])[0].sum(axis=1)
+    assert (np.diff(row[:101]) >= 0).all()
+    assert (np.diff(row[100:]) <= 0).all()
+    assert row[50] < row[100] > row[150]
+
+
+def test_the_scale_is_the_same_on_both_sides_of_zero():
+    # All values are positive: the far end is the darkest red, and nothing is blue.
+    row = colours([np.linspace(0, 5, 100)])[0]
+    assert (row[:, 0] >= row[:, 2] - 1).all()
+    assert row[-1].tolist() == [103, 0, 31]
+
+
+def test_a_single_outlier_does_not_pale_the_rest():
+    values = np.full((100, 100), 1.0)
+    plain = colours(values)[0, 0]
+    values[50, 50] = 1000
+    assert np.array_equal(colours(values)[0, 0], plain)
+
+
+def test_a_map_of_zeros_is_white():
+    assert (colours(np.zeros((3, 5))) == 247).all()
+    assert colours(np.zeros((1, 1))).shape == (1, 1, 3)
+
+
+def test_the_result_belongs_to_the_photograph():
+    picture = coloured(np.zeros((3, 5), np.float32), Path("photo.jpg"))
+    assert picture.path == Path("photo.jpg")
+    assert picture.alpha is None
+    assert picture.pixels.shape == (3, 5, 3)

@@ -1,0 +1,415 @@
+from __future__ import annotations
+
+import functools
+import subprocess
+import sys
+import threading
+import zipfile
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from ifan.errors import DownloadError, ModelError, OutputError
+from ifan.models import load_checkpoint, open_model, save_released_checkpoint, save_safetensors
+from ifan.models import store as module
+from ifan.models.catalogue import find
+from ifan.models.download import sha256_of
+from ifan.models.store import available_models, download_model, export_model, import_model
+from ifan.networks import IFAN, ReblurringNetwork
+
+
+def small_network(**variant):
+    torch.manual_seed(0)
+    return IFAN(width=1, iterations=1, **variant).eval()
+
+
+@pytest.fixture
+def released(tmp_path):
+    """A small checkpoint file in the released form."""
+    path = tmp_path / "mine.pytorch"
+    save_released_checkpoint(path, small_network(shared_filters=True))
+    return path
+
+
+def of_the_catalogue(name, folder):
+    """Return a file in the released form with random weights of a released model's shapes."""
+    path = folder / find(name).file
+    save_released_checkpoint(path, IFAN(**find(name).configuration.model_dump()))
+    return path
+
+
+@pytest.fixture
+def without(monkeypatch):
+    """Let packages look as if they were not installed."""
+
+    def remove(*packages):
+        monkeypatch.setattr(module, "installed", lambda package: package not in packages)
+
+    return remove
+
+
+def assert_weights_of(model, network):
+    found, expected = model.network().state_dict(), network.state_dict()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+# --- the bundled model -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [None, "ifan-s", "IFAN-S"])
+def test_the_bundled_model_is_there_by_name_and_by_default(name):
+    model = open_model(name)
+    assert model.name == model.entry.name == "ifan-s"
+    assert model.has_graph
+    assert model.graph() == model.shipped_graph
+    assert model.description.configuration == model.entry.configuration
+    assert model.description.sample_bits == model.entry.sample_bits
+
+
+def test_the_bundled_model_has_a_card():
+    assert len((open_model().weights.parent / "README.md").read_text()) > 500
+
+
+def test_the_bundled_model_needs_no_pytorch():
+    program = """
+import sys
+from ifan.models import open_model
+model = open_model()
+assert model.description.configuration.iterations == 8
+assert model.graph().is_file()
+heavy = {"torch", "onnx", "openvino", "onnxruntime"} & sys.modules.keys()
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_bundled_graph_and_weights_are_the_same_model():
+    model = open_model()
+    picture = np.random.default_rng(0).random((1, 3, 72, 104), np.float32)
+    session = onnxruntime.InferenceSession(model.graph(), providers=["CPUExecutionProvider"])
+    found = session.run(["deblurred", "disparity"], {"center": picture})
+    with torch.no_grad():
+        expected = model.network().deblur(torch.from_numpy(picture))
+    assert np.abs(found[0] - expected.deblurred.numpy()).max() < 1e-4
+    assert np.abs(found[1] - expected.disparity.numpy()).max() < 1e-4
+    assert np.abs(found[0] - picture).max() > 0.01  # it does something
+
+
+# --- opening -----------------------------------------------------------------------------------
+
+
+def test_opens_a_file(released):
+    model = open_model(released)
+    assert (model.name, model.weights, model.entry) == ("mine", released, None)
+    assert model.description.configuration.shared_filters
+    assert_weights_of(model, small_network())
+
+
+def test_opens_a_folder(tmp_path):
+    folder = tmp_path / "my model"
+    folder.mkdir()
+    save_safetensors(folder / "model.safetensors", small_network())
+    model = open_model(folder)
+    assert (model.name, model.shipped_graph) == ("my model", None)
+    (folder / "model.onnx").touch()
+    assert open_model(folder).shipped_graph == folder / "model.onnx"
+
+
+def test_a_folder_without_weights_is_refused(tmp_path):
+    with pytest.raises(ModelError, match=r"holds no model\.safetensors"):
+        open_model(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["nonsense", "../x", "no/such/file.pth", ""])
+def test_an_unknown_model_is_refused_with_a_remedy(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match=r"ifan models list|holds no model"):
+        open_model(name)
+
+
+def test_a_name_that_is_too_long_is_refused():
+    with pytest.raises(ModelError, match=r"cannot be looked up \(File name too long\)"):
+        open_model("x" * 300)
+
+
+@pytest.mark.parametrize("name", ["IFAN_dual", "ifan_DUAL"])
+def test_a_released_model_that_is_not_here_can_be_downloaded(name):
+    with pytest.raises(ModelError, match=r"^IFAN_dual: .*ifan models download IFAN_dual$"):
+        open_model(name)
+
+
+def test_weights_need_pytorch_but_what_they_are_does_not(tmp_path, released, without):
+    save_safetensors(tmp_path / "m.safetensors", small_network(), sample_bits=16)
+    without("torch")
+    model = open_model(tmp_path / "m.safetensors")
+    assert model.description.sample_bits == 16
+    assert not model.has_graph
+    for use in (model.network, model.graph, lambda: open_model(released).description):
+        with pytest.raises(ModelError, match=r"needs PyTorch to be read; pip install"):
+            use()
+
+
+@pytest.mark.parametrize("metadata", ["[]", "{", "{}"])
+def test_a_strange_description_is_left_to_the_loader(tmp_path, metadata):
+    from safetensors.torch import load_file, save_file
+
+    path = tmp_path / "m.safetensors"
+    save_safetensors(path, small_network())
+    save_file(load_file(path), path, {"ifan": metadata})
+    with pytest.raises(ModelError, match=r"its metadata are (wrong|not understood)"):
+        _ = open_model(path).description
+
+
+def test_counts_the_parameters_of_the_network_alone(tmp_path, released):
+    network = small_network()
+    save_safetensors(tmp_path / "m.safetensors", network, ReblurringNetwork(1, 1, 2))
+    expected = sum(parameter.numel() for parameter in network.parameters())
+    assert open_model(tmp_path / "m.safetensors").parameters == expected
+    assert open_model(released).parameters == expected
+
+
+# --- import ------------------------------------------------------------------------------------
+
+
+def test_imports_under_the_home_folder(released, home):
+    model = import_model(released)
+    assert model.weights == home / "models" / "mine" / "model.safetensors"
+    assert_weights_of(open_model("mine"), small_network())
+    assert [m.name for m in available_models()] == ["ifan-s", "mine"]
+
+
+def test_imports_under_a_name_of_its_own_with_its_samples(released):
+    import_model(released, "v1.2-night_shots", sample_bits=16)
+    model = open_model("v1.2-night_shots")
+    assert model.description.sample_bits == 16
+    assert model.description.configuration.shared_filters
+
+
+def test_a_released_name_brings_what_the_catalogue_knows(tmp_path):
+    model = import_model(of_the_catalogue("IFAN_16bit", tmp_path), "ifan_16BIT")
+    assert model.name == model.entry.name == "IFAN_16bit"
+    assert model.description.sample_bits == 16
+    assert open_model("IFAN_16bit").weights == model.weights
+
+
+def test_another_network_is_not_imported_as_a_released_one(released, home):
+    with pytest.raises(ModelError, match=r"is another network than IFAN_8: width=1 .* --name"):
+        import_model(released, "IFAN_8")
+    assert list(home.iterdir()) == []
+
+
+def test_import_keeps_the_reblurring_network_and_the_samples(tmp_path):
+    path = tmp_path / "both.safetensors"
+    save_safetensors(path, small_network(), ReblurringNetwork(1, 1, 2), sample_bits=16)
+    model = import_model(path)
+    assert model.checkpoint.reblurring.reblurring_iterations == 2
+    assert model.description.sample_bits == 16
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", ".hidden", "a b", "-x", "ifan-s", "IFAN-S"])
+def test_names_that_cannot_be_are_refused(released, home, name):
+    with pytest.raises(ModelError, match="cannot be the name of an imported model; give --name"):
+        import_model(released, name)
+    assert list(home.iterdir()) == []
+
+
+def test_an_imported_model_is_replaced_only_when_asked(tmp_path, released):
+    import_model(released, "mine")
+    other = tmp_path / "other.pth"
+    network = small_network()
+    network.reconstructor.output.bias.data.fill_(5)
+    save_released_checkpoint(other, network)
+    with pytest.raises(OutputError, match="already exists"):
+        import_model(other, "mine")
+    assert_weights_of(open_model("mine"), small_network())
+    import_model(other, "mine", overwrite=True)
+    assert_weights_of(open_model("mine"), network)
+
+
+def test_what_is_no_checkpoint_is_not_imported(tmp_path, home):
+    path = tmp_path / "notes.txt"
+    path.write_text("hello world")
+    with pytest.raises(ModelError):
+        import_model(path)
+    assert list(home.iterdir()) == []
+
+
+def test_a_folder_that_a_failed_import_left_is_no_model(home, released):
+    (home / "models" / "mine").mkdir(parents=True)
+    assert [m.name for m in available_models()] == ["ifan-s"]
+    with pytest.raises(ModelError, match="neither a file nor a model that is known"):
+        open_model("mine")
+    import_model(released)
+    assert [m.name for m in available_models()] == ["ifan-s", "mine"]
+
+
+# --- graphs ------------------------------------------------------------------------------------
+
+
+def test_a_graph_is_made_once_and_kept(released, home):
+    graph = open_model(released).graph()
+    assert graph.parent == home / "graphs"
+    made = graph.stat().st_mtime_ns
+    assert open_model(released).graph() == graph
+    assert graph.stat().st_mtime_ns == made
+    assert sorted(home.iterdir()) == [home / "graphs"]
+
+
+def test_other_weights_have_another_graph(tmp_path, released):
+    other = tmp_path / "other.pytorch"
+    save_released_checkpoint(other, small_network(shared_filters=False))
+    assert open_model(other).graph() != open_model(released).graph()
+
+
+def test_without_the_package_onnx_no_graph_can_be_made(released, without):
+    without("onnx")
+    model = open_model(released)
+    assert not model.has_graph
+    with pytest.raises(ModelError, match="needs the package onnx to become a graph; pip install"):
+        model.graph()
+
+
+# --- download ----------------------------------------------------------------------------------
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def archive(tmp_path, monkeypatch):
+    """The address and path of a zip, served over HTTP, that holds two checkpoints."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    folder = tmp_path / "served"
+    folder.mkdir()
+    path = folder / "checkpoints.zip"
+    with zipfile.ZipFile(path, "w") as zipped:
+        for name in ("IFAN_8", "IFAN_16bit"):
+            file = of_the_catalogue(name, tmp_path)
+            zipped.write(file, f"checkpoints/{file.name}")
+    handler = functools.partial(QuietHandler, directory=folder)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/checkpoints.zip", path
+        server.shutdown()
+        thread.join()
+
+
+def test_downloads_and_imports(archive, home, tmp_path):
+    address, path = archive
+    seen = []
+    fetched = download_model("ifan_16bit", address=address, progress=lambda *a: seen.append(a))
+    assert fetched.sha256 == sha256_of(path) == sha256_of(fetched.archive)
+    assert seen[-1] == (path.stat().st_size,) * 2
+    model = open_model("IFAN_16bit")
+    assert model.weights == fetched.model.weights
+    assert model.description.sample_bits == 16
+    assert_weights_of(model, load_checkpoint(tmp_path / "IFAN_16bit.pytorch").network)
+    assert list((home / "downloads").iterdir()) == [fetched.archive]
+
+
+def test_another_address_has_an_archive_of_its_own(archive):
+    address, _ = archive
+    download_model("IFAN_8", address=address)
+    with pytest.raises(DownloadError, match="404"):
+        download_model("IFAN_16bit", address=f"{address}.other")
+
+
+def test_the_archive_serves_the_other_checkpoints_too(archive):
+    address, path = archive
+    download_model("IFAN_8", address=address)
+    path.unlink()
+    download_model("IFAN_16bit", address=address)
+    assert [m.name for m in available_models()] == ["ifan-s", "IFAN_16bit", "IFAN_8"]
+
+
+def test_what_is_here_is_not_downloaded_again(archive):
+    address, _ = archive
+    download_model("IFAN_8", address=address)
+    with pytest.raises(OutputError, match="is there already"):
+        download_model("ifan_8", address=address)
+
+
+def test_a_wrong_checksum_or_archive_imports_nothing(archive):
+    address, _ = archive
+    with pytest.raises(DownloadError):
+        download_model("IFAN_8", address=address, sha256="0" * 64)
+    with pytest.raises(DownloadError, match=r"does not hold IFAN_44\.pytorch"):
+        download_model("IFAN_44", address=address)
+    assert [m.name for m in available_models()] == ["ifan-s"]
+
+
+@pytest.mark.parametrize("name", ["ifan-s", "nonsense"])
+def test_only_released_models_are_downloaded(name):
+    with pytest.raises(ModelError, match=r"is no model that is downloaded; choose one of IFAN, "):
+        download_model(name)
+
+
+def test_download_says_first_that_pytorch_is_missing(without, home):
+    without("torch")
+    with pytest.raises(ModelError, match="needs PyTorch"):
+        download_model("IFAN")
+    assert list(home.iterdir()) == []
+
+
+# --- export ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pytorch", ".pth", ".PT"])
+def test_exports_weights(tmp_path, released, suffix):
+    path = tmp_path / f"out{suffix}"
+    export_model(open_model(released), path)
+    assert_weights_of(open_model(path), small_network())
+    assert open_model(path).description == open_model(released).description
+    if suffix != ".safetensors":
+        assert all(key.startswith("module.") for key in torch.load(path, weights_only=True))
+
+
+def test_exports_a_graph(tmp_path, released):
+    path = tmp_path / "out.onnx"
+    export_model(open_model(released), path)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    assert [node.name for node in session.get_inputs()] == ["center"]
+    assert [node.name for node in session.get_outputs()] == ["deblurred", "disparity"]
+
+
+def test_the_16_bits_of_a_model_stand_in_what_is_exported(tmp_path):
+    import onnx
+
+    source = tmp_path / "m.safetensors"
+    save_safetensors(source, small_network(), sample_bits=16)
+    model = open_model(source)
+    export_model(model, tmp_path / "out.safetensors")
+    assert load_checkpoint(tmp_path / "out.safetensors").description.sample_bits == 16
+    export_model(model, tmp_path / "out.onnx")
+    for graph in (tmp_path / "out.onnx", model.graph()):
+        (entry,) = onnx.load(graph).metadata_props
+        assert '"sample_bits": 16' in entry.value
+
+
+@pytest.mark.parametrize("name", ["out.zip", "out", "onnx"])
+def test_other_suffixes_are_refused(tmp_path, released, name):
+    with pytest.raises(OutputError, match=r"is of no kind that is written; use \.onnx, "):
+        export_model(open_model(released), tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".safetensors", ".pytorch"])
+def test_export_leaves_a_file_alone_unless_asked(tmp_path, released, suffix):
+    path = tmp_path / f"out{suffix}"
+    path.write_text("precious")
+    with pytest.raises(OutputError, match="already exists"):
+        export_model(open_model(released), path)
+    assert path.read_text() == "precious"
+    export_model(open_model(released), path, overwrite=True)
+    assert path.stat().st_size > 1000
+
+
+def test_no_folder_to_export_to(released):
+    with pytest.raises(OutputError, match="its folder does not exist"):
+        export_model(open_model(released), Path("/no/such/folder/out.onnx"))

@@ -1,0 +1,37 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ifan.tiling import CELL, fitted_size, padded_size
+
+sides = st.integers(1, 20_000)
+
+
+@given(sides, sides)
+def test_padding_is_the_least_that_makes_whole_cells(height, width):
+    for side, padded in zip((height, width), padded_size(height, width), strict=True):
+        assert padded % CELL == 0
+        assert side <= padded < side + CELL
+
+
+@given(sides, sides, st.integers(1, 20_000))
+def test_fitting_never_enlarges_and_keeps_the_proportions(height, width, long_side):
+    fitted = fitted_size(height, width, long_side)
+    assert max(fitted) == min(long_side, max(height, width))
+    scale = max(fitted) / max(height, width)
+    for side, small in zip((height, width), fitted, strict=True):
+        assert small >= 1
+        assert small == 1 or abs(small - side * scale) <= 0.5 + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("size", "long_side", "fitted"),
+    [
+        ((4000, 6000), 2048, (1365, 2048)),
+        ((6000, 4000), 2048, (2048, 1365)),
+        ((2048, 100), 2048, (2048, 100)),
+        ((1, 10_000), 100, (1, 100)),
+    ],
+)
+def test_fitted_sizes_of_photographs(size, long_side, fitted):
+    assert fitted_size(*size, long_side) == fitted

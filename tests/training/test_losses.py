@@ -1,0 +1,132 @@
+"""The training tasks against values of the released implementation, in both readings."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ifan.models.released import released_name
+from ifan.networks import IFAN, ReblurringNetwork
+from ifan.networks.disparity import downsample, warp_horizontally
+from ifan.training.losses import (
+    deblurring_loss,
+    disparity_loss,
+    reblur,
+    reblurring_loss,
+    warp_right_to_left,
+)
+
+READINGS = {"shared_filter": True, "separate_filters": False}
+
+
+@pytest.fixture(scope="module", params=READINGS)
+def reading(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def networks(with_golden_weights, reading):
+    variant = {"iterations": 17, "shared_filters": READINGS[reading]}
+    return with_golden_weights(IFAN(**variant)), with_golden_weights(ReblurringNetwork(**variant))
+
+
+@pytest.fixture(scope="module")
+def values(golden, reading):
+    return golden(f"ifan_n17_train_{reading}.safetensors")
+
+
+def assert_equal_to_1e6(found, expected):
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-9)
+
+
+@torch.no_grad()
+def test_auxiliary_pictures(networks, values):
+    network, reblurring = networks
+    result = network.deblur_for_training(values["input"])
+    assert_equal_to_1e6(result.deblurred, values["result"])
+    warped = warp_right_to_left(network, values["left"], values["right"])
+    assert_equal_to_1e6(warped, values["right_warped"])
+    assert_equal_to_1e6(downsample(values["left"]), values["left_down"])
+    reblurred = reblur(reblurring, result.prediction, values["target"])
+    assert_equal_to_1e6(reblurred, values["reblurred"])
+
+
+def test_losses_and_gradients(networks, values, golden, reading):
+    expected = golden("ifan_n17_train.json")[reading]
+    network, reblurring = networks
+    center, target = values["input"], values["target"]
+    result = network.deblur_for_training(center)
+    losses = {
+        "loss_deblur": deblurring_loss(result.deblurred, target),
+        "loss_disparity": disparity_loss(network, values["left"], values["right"]),
+        "loss_reblur": reblurring_loss(reblurring, result.prediction, target, center),
+    }
+    losses["loss_total"] = sum(losses.values())
+    for name, loss in losses.items():
+        assert loss.item() == pytest.approx(expected[name], rel=1e-6), name
+
+    losses["loss_total"].backward()
+    gradients = {
+        prefix + released_name(name): parameter.grad
+        for prefix, module in (("", network), ("reblurNet.", reblurring))
+        for name, parameter in module.named_parameters()
+    }
+    for name, norm in expected["grad_norm"].items():
+        assert gradients[name].norm().item() == pytest.approx(norm, rel=1e-6), name
+
+
+@torch.no_grad()
+def test_a_dual_pixel_network_estimates_from_both_views():
+    torch.manual_seed(0)
+    network = IFAN(width=2, iterations=1, dual_pixel=True)
+    left, right = torch.rand(2, 1, 3, 16, 24)
+    disparity = network.disparity(left=left, right=right)
+    expected = warp_horizontally(downsample(right), disparity)
+    assert torch.equal(warp_right_to_left(network, left, right), expected)
+    loss = disparity_loss(network, left, right)
+    torch.testing.assert_close(loss, (expected - downsample(left)).square().mean())
+
+
+def test_the_disparity_loss_is_smallest_at_the_true_disparity():
+    """Views that lie two cells apart: the right estimate leaves an error at the border only."""
+    torch.manual_seed(0)
+    cells = torch.rand(1, 3, 4, 14)
+    left, right = (
+        part.repeat_interleave(8, -1).repeat_interleave(8, -2)
+        for part in (cells[..., 2:], cells[..., :-2])
+    )
+    losses = {d: disparity_loss(ConstantDisparity(d), left, right) for d in (-2.0, 0.0, 2.0)}
+    assert min(losses, key=losses.get) == 2.0
+
+
+class ConstantDisparity(IFAN):
+    def __init__(self, disparity):
+        super().__init__(width=1, iterations=1)
+        self.value = disparity
+
+    def disparity(self, center):
+        height, width = center.shape[-2:]
+        return torch.full((1, 1, height // 8, width // 8), self.value)
+
+
+def test_losses_under_mixed_precision_stay_near_those_in_full():
+    torch.manual_seed(0)
+    network, reblurring = IFAN(width=4, iterations=2), ReblurringNetwork(4, 2, 2)
+    center, target, left, right = torch.rand(4, 1, 3, 32, 48)
+
+    def losses():
+        result = network.deblur_for_training(center)
+        return torch.stack(
+            (
+                deblurring_loss(result.deblurred, target),
+                disparity_loss(network, left, right),
+                reblurring_loss(reblurring, result.prediction, target, center),
+            )
+        )
+
+    full = losses()
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = losses()
+    mixed.sum().backward()
+    torch.testing.assert_close(mixed.float(), full, rtol=0.02, atol=0)
+    assert all(parameter.grad.isfinite().all() for parameter in network.parameters())
