@@ -104,7 +104,10 @@ def _print_files(model: Model) -> None:
 
 @app.command("import")
 def import_model(
-    file: Annotated[Path, typer.Argument(help="A checkpoint: .pytorch, .pth, .pt, .safetensors.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="A checkpoint: .pytorch, .pth, .pt, .safetensors.", readable=False),
+    ],
     name: Annotated[
         str | None, typer.Option(help="What to call it. Default: the file's name.")
     ] = None,

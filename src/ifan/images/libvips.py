@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,26 @@ import pyvips
 # libvips keeps its last hundred operations with their pictures, in case they are asked for again.
 # No photograph here is, and a server must not hold those it has answered.
 pyvips.cache_set_max(0)
+
+
+def _hear_of_warnings_only() -> None:
+    """Has libvips call Python for warnings and errors only, and no more for each of its steps.
+
+    pyvips listens to all that libvips has to say. An interrupt that arrives in the middle of a call
+    is raised in such a callback first, where it is lost, so that Ctrl-C would not stop anything.
+    What nobody listens to, GLib drops.
+    """
+    flags = pyvips.GLogLevelFlags
+    levels = flags.LEVEL_WARNING | flags.LEVEL_CRITICAL | flags.LEVEL_ERROR
+    levels |= flags.FLAG_FATAL | flags.FLAG_RECURSION
+    pyvips._remove_log_handler()
+    pyvips._log_handler_id = pyvips.glib_lib.g_log_set_handler(
+        b"VIPS", levels, pyvips._log_handler_cb, pyvips.ffi.NULL
+    )
+
+
+with suppress(AttributeError):  # these names of pyvips are not promised to anybody
+    _hear_of_warnings_only()
 
 _BAND_FORMATS = {"uint8": "uchar", "uint16": "ushort", "float32": "float"}
 _DTYPES = {name: dtype for dtype, name in _BAND_FORMATS.items()}
