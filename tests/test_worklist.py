@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from ifan import Deblurrer
-from ifan.errors import ModelError, PictureError
+from ifan.errors import ModelError
 from ifan.worklist import Task, plan, run
 
 
@@ -88,12 +88,6 @@ class TestPlan:
 
     def test_a_missing_photograph_is_found_out_later(self):
         assert pairs(plan([Path("none.png")])) == [("none.png", "none.deblurred.png")]
-
-    def test_a_folder_without_photographs(self):
-        with pytest.raises(PictureError, match=r"holds no photograph .*; give --recursive"):
-            plan([Path("empty")])
-        with pytest.raises(PictureError, match="holds no photograph"):
-            plan([Path("empty")], recursive=True)
 
 
 class TestRun:

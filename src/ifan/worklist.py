@@ -62,17 +62,17 @@ def plan(
             photograph, as `photo.deblurred.jpg`.
         recursive: whether sub-folders are searched too.
 
-    Raises:
-        PictureError: a folder holds no photograph.
+    Returns:
+        A task for each photograph; for a folder without any, one that will fail and say so.
     """
     if output is not None and len(inputs) == 1 and not is_folder(inputs[0]) and _is_file(output):
         return [Task(inputs[0], output)]
     tasks = []
     for given in inputs:
-        sources = list(_photographs(given, recursive, output)) if is_folder(given) else [given]
-        if not sources:
-            remedy = "give --recursive to search its sub-folders" if not recursive else "check it"
-            raise PictureError(given, "holds no photograph that can be read", remedy)
+        if is_folder(given):
+            sources = list(_photographs(given, recursive, output)) or [given]
+        else:
+            sources = [given]
         root = given if is_folder(given) else given.parent
         tasks += [Task(source, _target(source, root, output)) for source in sources]
     return tasks
@@ -104,6 +104,9 @@ def run(
     photographs = {task.source.resolve(): task.source for task in tasks}
     taken: dict[Path, Path] = {}
     for task in tasks:
+        if is_folder(task.source):
+            yield Outcome(task, "failed", _nothing(task.source))
+            continue
         target = task.target.resolve()
         if target in taken:
             yield Outcome(task, "failed", _clash(task, taken[target]))
@@ -174,6 +177,11 @@ def _clash(task: Task, first: Path) -> OutputError:
         f"would get the same result file as {first}: {task.target}",
         "deblur the two into different folders",
     )
+
+
+def _nothing(folder: Path) -> PictureError:
+    remedy = "check the name, or give --recursive to search its sub-folders"
+    return PictureError(folder, "holds no photograph that can be read", remedy)
 
 
 def _loss(photograph: Path) -> OutputError:

@@ -61,8 +61,6 @@ def main() -> None:
         if debug:
             raise
         _exit(str(error), 1)
-    except KeyboardInterrupt:
-        _exit("stopped", 130)
     except Exception as error:
         if debug:
             raise

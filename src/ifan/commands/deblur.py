@@ -11,7 +11,7 @@ import typer
 
 from ifan.commands import options
 from ifan.commands.opening import open_deblurrer
-from ifan.commands.progress import Progress
+from ifan.commands.progress import progress_over
 from ifan.files import exists, is_folder
 
 if TYPE_CHECKING:
@@ -70,13 +70,18 @@ def deblur(
     outcomes = worklist.run(
         deblurrer, tasks, strength=strength, compare=compare, overwrite=overwrite
     )
-    with Progress([_size(task.source) for task in tasks]) as progress:
-        started = time.monotonic()
-        for outcome in outcomes:
-            counts[outcome.status] += 1
-            _report(outcome, time.monotonic() - started, debug=context.find_root().params["debug"])
-            progress.advance()
+    debug = context.find_root().params["debug"]
+    try:
+        with progress_over([_size(task.source) for task in tasks]) as advance:
             started = time.monotonic()
+            for outcome in outcomes:
+                counts[outcome.status] += 1
+                _report(outcome, time.monotonic() - started, debug=debug)
+                advance()
+                started = time.monotonic()
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command goes on where this one was", err=True)
+        raise typer.Exit(130) from None
     if len(tasks) > 1:
         typer.echo(", ".join(f"{count} {status}" for status, count in counts.items()))
     if counts["failed"]:

@@ -155,10 +155,10 @@ def download(
     ] = None,
 ) -> None:
     """Download a released checkpoint and keep it under its name. Needs PyTorch."""
-    from ifan.commands.progress import DownloadProgress
+    from ifan.commands.progress import progress_of_download
     from ifan.models import store
 
-    with DownloadProgress() as progress:
+    with progress_of_download() as progress:
         fetched = store.download_model(name, address=address, sha256=sha256, progress=progress)
     size = fetched.archive.stat().st_size
     typer.echo(f"{fetched.archive}: {size} bytes, sha256 {fetched.sha256}")

@@ -94,7 +94,8 @@ def write_map(
     suffixes = dict.fromkeys(FORMATS["TIFF"].suffixes, FORMATS["TIFF"])
     picture_format = _format_of(path, suffixes)
     image = to_image(values.astype(np.float32, copy=False)).copy(interpretation="b-w")
-    options = {**picture_format.save_options, "predictor": "float"}
+    # Without the predictor for floats, which few readers know.
+    options = {**picture_format.save_options, "predictor": "none"}
     data = _save(image, replace(picture_format, save_options=options), path)
     write_atomically(path, tiff.embed(data, Metadata()), overwrite=overwrite)
 
