@@ -1,7 +1,9 @@
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -11,6 +13,7 @@ from ifan import Deblurrer, IfanError
 from ifan.deblurrer import AUTO_WORKING_SIZE, parse_working_size
 from ifan.errors import EngineError, ModelError, OutputError, PictureError
 from ifan.models import save_safetensors
+from ifan.networks import IFAN
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "out-of-focus.jpg"
 WHITE = {np.uint8: 255, np.uint16: 65535, np.float32: 1}
@@ -30,10 +33,6 @@ def quick():
 @pytest.fixture(scope="module")
 def dual_weights(tmp_path_factory):
     """A checkpoint of a small dual-pixel network with random weights."""
-    import torch
-
-    from ifan.networks import IFAN
-
     torch.manual_seed(1)
     network = IFAN(width=8, iterations=2, dual_pixel=True)
     with torch.no_grad():
@@ -176,6 +175,50 @@ class TestPictures:
         assert np.array_equal(quick(mirrored), quick(mirrored.copy()))
 
 
+class Mirror:
+    """An engine that gives the picture upside down, and more light than there can be."""
+
+    bytes_per_pixel = 1.0
+
+    def deblur(self, views):
+        return np.ascontiguousarray(views[0][:, :, ::-1]) * 1.2
+
+
+class TestTallPictures:
+    """Results are put together in bands of rows."""
+
+    @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+    @pytest.mark.parametrize("channels", [(), (3,)])
+    @pytest.mark.parametrize("height", [256, 264, 520])
+    def test_they_are_as_if_made_at_once(self, monkeypatch, dtype, channels, height):
+        deblurrer = Deblurrer(engine="onnxruntime")
+        monkeypatch.setattr(deblurrer, "_engine", Mirror())
+        picture = noise((height, 8, *channels), dtype)
+        before = picture / np.float32(WHITE[dtype])
+        after = before + np.float32(0.5) * ((before[::-1] * np.float32(1.2)).clip(0, 1) - before)
+        tolerance = 1e-6 if dtype is np.float32 else 0.51
+        expected = after.astype(float) * WHITE[dtype]
+        assert np.abs(deblurrer(picture, strength=0.5) - expected).max() <= tolerance
+
+
+class TestThreads:
+    def test_one_deblurrer_serves_several(self):
+        pictures = [noise((8 * n, 8 * (6 - n), 3), seed=n) for n in (1, 2, 3, 4, 5)] * 4
+        jobs = (Deblurrer.__call__, Deblurrer.defocus_map)
+
+        def both(deblurrer, picture):
+            return [job(deblurrer, picture) for job in jobs]
+
+        options = {"engine": "openvino", "precision": "fp32"}
+        one_by_one = Deblurrer(**options)
+        expected = [both(one_by_one, picture) for picture in pictures]
+        shared = Deblurrer(**options)
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda picture: both(shared, picture), pictures))
+        for pair, expected_pair in zip(found, expected, strict=True):
+            assert all(map(np.array_equal, pair, expected_pair))
+
+
 class TestStrength:
     @settings(deadline=None, max_examples=10)
     @given(
@@ -211,10 +254,11 @@ class TestRefusals:
         with pytest.raises(TypeError, match="pictures are uint8, uint16 or float32 arrays, not"):
             quick(np.zeros((8, 8, 3), dtype))
 
-    @pytest.mark.parametrize("picture", ["photo.jpg", [[0, 1]], Image.new("RGB", (8, 8))])
-    def test_what_is_no_array(self, quick, picture):
+    @pytest.mark.parametrize("picture", ["photo.jpg", [[0, 1]], None, Image.new("RGB", (8, 8))])
+    @pytest.mark.parametrize("job", [Deblurrer.__call__, Deblurrer.defocus_map])
+    def test_what_is_no_array(self, quick, job, picture):
         with pytest.raises(TypeError, match="pictures are uint8, uint16 or float32 arrays, not"):
-            quick(picture)
+            job(quick, picture)
 
     @pytest.mark.parametrize("shape", [(8,), (8, 8, 1), (8, 8, 4), (1, 8, 8, 3), (0, 8, 3), (8, 0)])
     def test_other_shapes(self, quick, shape):
@@ -288,6 +332,13 @@ class TestDefocusMap:
         blurred, sharp = (left, right) if blurred_half.start is None else (right, left)
         assert blurred > 2 * sharp
 
+    def test_the_border_looks_no_different_from_the_rest(self, quick):
+        pictures = [out_of_focus(leaves(192, seed), 4) for seed in range(3)]
+        size = np.mean([np.abs(quick.defocus_map(picture)) for picture in pictures], axis=0)
+        inside = size[16:-16, 16:-16].mean()
+        for strip in (size[:8], size[-8:], size[:, :8], size[:, -8:]):
+            assert strip.mean() == pytest.approx(inside, rel=0.3)
+
     def test_it_is_in_pixels_of_the_photograph(self, quick):
         small = out_of_focus(leaves(96, 1), 4)
         large = ndimage.zoom(small, (2, 2, 1), order=1, grid_mode=True, mode="nearest").clip(0, 1)
@@ -338,6 +389,14 @@ class TestFiles:
         # A model that cannot be loaded shows that nothing was done.
         (photo.parent / "model.safetensors").write_bytes(b"no weights")
         broken = Deblurrer(photo.parent, engine="onnxruntime")
+        see_through = photo.with_name("see-through.png")
+        Image.fromarray(noise((8, 8, 4))).save(see_through)
+        with pytest.raises(OutputError, match=r"x\.jpg: JPEG has no transparency; write a \.png"):
+            broken.deblur_file(see_through, photo.with_name("x.jpg"))
+        with pytest.raises(OutputError, match="has no transparency"):
+            broken.deblur_file(
+                see_through, photo.with_name("x.png"), comparison=photo.with_name("x.jpg")
+            )
         for target, reason in [
             ("photo.gif", "is no format that is written"),
             ("none/photo.png", "its folder does not exist"),
@@ -347,6 +406,38 @@ class TestFiles:
                 broken.deblur_file(photo, photo.parent / target)
         with pytest.raises(ModelError):
             broken.deblur_file(photo, photo.parent / "fine.png")
+
+    def test_a_photograph_that_is_missing_comes_before_its_result(self, quick, tmp_path):
+        for job in (quick.deblur_file, quick.defocus_map_file):
+            with pytest.raises(PictureError, match="photo: does not exist; check the name"):
+                job(tmp_path / "photo", tmp_path / "result")
+
+    @pytest.mark.parametrize(
+        "function", ["read_photograph", "resize", "write_photograph", "side_by_side"]
+    )
+    def test_memory_that_runs_out_anywhere(self, monkeypatch, photo, function):
+        def fails(*_arguments, **_options):
+            raise MemoryError
+
+        deblurrer = Deblurrer(engine="onnxruntime", working_size=16)
+        monkeypatch.setattr(f"ifan.images.{function}", fails)
+        with pytest.raises(EngineError, match=r"photo\.png: memory ran out; close other programs"):
+            deblurrer.deblur_file(photo, comparison=photo.with_name("both.png"))
+
+    def test_a_network_that_gives_no_numbers(self, photo):
+        network = IFAN(width=1, iterations=1)
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.fill_(float("nan"))
+        weights = photo.with_name("nan.safetensors")
+        save_safetensors(weights, network)
+        broken = Deblurrer(weights, engine="torch", precision="fp32")
+        reason = r"photo\.png: gave values that are not numbers; choose --precision fp32"
+        with pytest.raises(EngineError, match=reason):
+            broken.deblur_file(photo)
+        with pytest.raises(EngineError, match=reason):
+            broken.defocus_map_file(photo, photo.with_name("map.png"))
+        assert {path.name for path in photo.parent.iterdir()} == {"photo.png", "nan.safetensors"}
 
     def test_a_strength_that_cannot_be(self, quick, photo):
         with pytest.raises(ValueError, match="is not between 0 and 1"):

@@ -135,12 +135,14 @@ def test_what_needs_pytorch_says_so_and_how_to_get_it(run, tmp_path):
         # Weights alone are no graph, which the engine that is here needs.
         ["deblur", picture, "--model", weights],
         ["models", "import", "some.pytorch"],
-        ["models", "export", "ifan-s", "-o", "a.onnx"],
+        ["models", "export", "ifan-s", "-o", "a.safetensors"],
     ):
         done = run("ifan", *arguments, status=1)
         assert len(done.stderr.splitlines()) == 1
         assert "PyTorch" in done.stderr or "--engine torch: is not installed" in done.stderr
         assert "pip install 'ifan[torch]'" in done.stderr
+    run("ifan", "models", "export", "ifan-s", "-o", "a.onnx")
+    assert (tmp_path / "a.onnx").read_bytes() == (BUNDLED / "model.onnx").read_bytes()
     done = run("ifan", "deblur", picture, "--engine", "onnxruntime", status=1)
     assert done.stderr == "--engine onnxruntime: is not installed; pip install 'ifan[onnx]'\n"
     assert not (tmp_path / "a.deblurred.png").exists()

@@ -2,16 +2,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ifan.tiling import CELL, fitted_size, padded_size
+from ifan.tiling import CELL, fitted_size, margins
 
 sides = st.integers(1, 20_000)
 
 
-@given(sides, sides)
-def test_padding_is_the_least_that_makes_whole_cells(height, width):
-    for side, padded in zip((height, width), padded_size(height, width), strict=True):
-        assert padded % CELL == 0
-        assert side <= padded < side + CELL
+@given(sides, sides, st.integers(0, 10))
+def test_margins_are_the_least_that_make_whole_cells(height, width, cells):
+    around = cells * CELL
+    for side, (before, after) in zip((height, width), margins(height, width, around), strict=True):
+        assert before == around
+        assert around <= after < around + CELL
+        assert (before + side + after) % CELL == 0
 
 
 @given(sides, sides, st.integers(1, 20_000))

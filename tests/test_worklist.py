@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ifan import Deblurrer
-from ifan.errors import ModelError
+from ifan import Deblurrer, images
+from ifan.errors import ModelError, OutputError
 from ifan.worklist import Task, plan, run
 
 
@@ -26,6 +26,7 @@ def tree(tmp_path, monkeypatch):
         "photos/a.deblurred.png",
         "photos/a.deblurred.compare.png",
         "photos/a.compare.png",
+        "photos/a.defocus.png",
         "photos/.hidden.png",
         "photos/deep/b.png",
         "photos/deep/deeper/c.tif",
@@ -64,8 +65,30 @@ class TestPlan:
         assert pairs(tasks) == [("first.png", "of.2024/first.png")]
 
     def test_several_photographs_go_to_a_folder(self):
-        tasks = plan([Path("first.png"), Path("photos/b.png")], Path("out.png"))
-        assert [target for _, target in pairs(tasks)] == ["out.png/first.png", "out.png/b.png"]
+        inputs = [Path("first.png"), Path("photos/b.png")]
+        tasks = plan(inputs, Path("out"))
+        assert [target for _, target in pairs(tasks)] == ["out/first.png", "out/b.png"]
+        Path("of.2024").mkdir()
+        tasks = plan(inputs, Path("of.2024"))
+        assert [target for _, target in pairs(tasks)] == ["of.2024/first.png", "of.2024/b.png"]
+
+    @pytest.mark.parametrize("inputs", [["first.png", "photos/b.png"], ["photos"]])
+    def test_several_photographs_cannot_go_to_a_file(self, inputs):
+        reason = (
+            r"one\.jpg: is the name of a picture, and there are several results; give .* folder"
+        )
+        with pytest.raises(OutputError, match=reason):
+            plan([Path(name) for name in inputs], Path("one.jpg"))
+
+    @pytest.mark.parametrize("output", [None, "out", "one.jpg"])
+    def test_a_photograph_that_is_given_twice_is_one(self, output):
+        output = Path(output) if output else None
+        once, twice = ([Path("first.png"), Path("./first.png")][:count] for count in (1, 2))
+        assert plan(twice, output) == plan(once, output)
+
+    def test_a_photograph_of_a_folder_that_is_given_too_is_one(self):
+        folder, photograph = Path("photos"), Path("photos/b.png")
+        assert plan([folder, photograph]) == plan([folder])
 
     def test_a_folder_without_hidden_files_and_earlier_results(self):
         assert pairs(plan([Path("photos")])) == [
@@ -152,6 +175,64 @@ class TestRun:
         found = self.outcomes(deblurrer, [task], compare=True, overwrite=True)
         assert found[0][0] == "failed"
         assert photograph.read_bytes() == before
+
+    @pytest.mark.parametrize("first", ["a.png", "a.compare.png"])
+    def test_no_comparison_replaces_another_result(self, deblurrer, first):
+        names = ["a.png", "a.compare.png"] if first == "a.png" else ["a.compare.png", "a.png"]
+        for name in names:
+            shutil.copy("first.png", name)
+        tasks = plan([Path(name) for name in names], Path("out"))
+        found = self.outcomes(deblurrer, tasks, compare=True, overwrite=True)
+        assert found[0] == ("done", "")
+        assert found[1][0] == "failed"
+        same = f"{names[1]}: would get the same result file as {first}: out/a.compare.png; "
+        assert found[1][1].startswith(same)
+        written = [tasks[0].target, tasks[0].comparison]
+        assert sorted(Path("out").iterdir()) == sorted(written)
+
+    def test_a_comparison_is_made_of_a_result_that_is_there(self, deblurrer):
+        task = Task(Path("first.png"), Path("out/a.png"))
+        assert self.outcomes(deblurrer, [task], compare=True) == [("done", "")]
+        before = task.comparison.read_bytes(), task.target.stat()
+        assert self.outcomes(deblurrer, [task], compare=True) == [("skipped", "")]
+        task.comparison.unlink()
+        # With no strength, a result made anew would be another.
+        assert self.outcomes(deblurrer, [task], compare=True, strength=0) == [("done", "")]
+        assert (task.comparison.read_bytes(), task.target.stat()) == before
+
+    def test_no_comparison_with_what_is_not_the_result(self, deblurrer):
+        Image.new("RGB", (5, 5)).save("other.png")
+        Path("text.png").write_text("text")
+        for name in ("other.png", "text.png"):
+            found = self.outcomes(deblurrer, [Task(Path("first.png"), Path(name))], compare=True)
+            assert found[0][0] == "failed"
+            assert found[0][1].startswith(f"{name}: is not ")
+        assert not list(Path().glob("*.compare.png"))
+
+    @pytest.mark.parametrize("there", [False, True])
+    def test_goes_on_after_memory_ran_out(self, deblurrer, monkeypatch, there):
+        tasks = plan([Path("first.png"), Path("photos/b.png")], Path("out"))
+        if there:  # then only the comparisons are to be made
+            assert self.outcomes(deblurrer, tasks, strength=0) == [("done", "")] * 2
+        function, calls = images.side_by_side, []
+
+        def fails_at_first(*arguments):
+            calls.append(arguments)
+            if len(calls) == 1:
+                raise MemoryError
+            return function(*arguments)
+
+        monkeypatch.setattr(images, "side_by_side", fails_at_first)
+        found = self.outcomes(deblurrer, tasks, compare=True)
+        assert [status for status, _ in found] == ["failed", "done"]
+        assert found[0][1].startswith("first.png: memory ran out; ")
+
+    def test_goes_on_after_a_loop_of_links(self, deblurrer):
+        Path("loop.png").symlink_to("loop.png")
+        tasks = plan([Path("loop.png"), Path("first.png")], Path("out"))
+        found = self.outcomes(deblurrer, tasks)
+        assert [status for status, _ in found] == ["failed", "done"]
+        assert found[0][1].startswith("loop.png: cannot be read (")
 
     def test_a_comparison_has_both_pictures_and_a_gap(self, deblurrer):
         task = Task(Path("first.png"), Path("out/a.png"))

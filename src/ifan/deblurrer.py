@@ -30,7 +30,19 @@ AUTO_WORKING_SIZE = 2048
 spans more pixels than any that networks are trained with."""
 
 RESULT_INFIX = ".deblurred"
+COMPARISON_INFIX = ".compare"
+MAP_INFIX = ".defocus"
 """What stands before the suffix of a result's name."""
+
+_MAP_MARGIN = 64
+"""Pixels by which a picture is continued on all sides for its defocus map: near a border, the map
+shows the border rather than the blur."""
+
+_BYTES_PER_PIXEL = 40
+"""Peak memory of all but the network, in bytes for each pixel of the photograph; measured with
+photographs of 100 megapixels."""
+
+_BAND_ROWS = 256
 
 _WHITE = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535, np.dtype(np.float32): 1}
 
@@ -108,13 +120,15 @@ class Deblurrer:
             EngineError: memory does not suffice.
         """
         _require_strength(strength)
-        views = self._views(image, left, right)
+        views = self._working_views(image, left, right)
         if strength == 0:
             return image.copy()
-        correction = self._correction(views)
-        picture = views[0]
-        np.clip(picture + strength * correction, 0, 1, out=picture)
-        return _like(image, picture)
+        height, width = views[0].shape[:2]
+        deblurred = self._engine.deblur(_padded(views))[0].transpose(1, 2, 0)
+        _require_finite(deblurred)
+        # Clipped first: what lies outside the range is no correction that could be shown.
+        correction = np.clip(deblurred[:height, :width], 0, 1) - views[0]
+        return _corrected(image, _resized(correction, *image.shape[:2]), strength)
 
     def defocus_map(
         self, image: Image, *, left: Image | None = None, right: Image | None = None
@@ -135,15 +149,15 @@ class Deblurrer:
             TypeError, ValueError: the arrays are not as described.
             EngineError: memory does not suffice.
         """
-        views = self._views(image, left, right)
+        views = self._working_views(image, left, right)
         height, width = views[0].shape[:2]
-        working = self._working_views(views)
-        working_height, working_width = working[0].shape[:2]
-        cells = self._engine.disparity(_padded(working))[0, 0]
-        disparity = cells * (tiling.CELL * max(height, width) / max(working_height, working_width))
-        padded = (cells.shape[0] * tiling.CELL, cells.shape[1] * tiling.CELL)
-        disparity = _resized(disparity, *padded)[:working_height, :working_width]
-        return _resized(disparity, height, width)
+        cells = self._engine.disparity(_padded(views, _MAP_MARGIN))[0, 0]
+        _require_finite(cells)
+        # Disparities are horizontal: from cells to working pixels to pixels of the picture.
+        disparity = cells * (tiling.CELL * image.shape[1] / width)
+        disparity = _resized(disparity, *(tiling.CELL * side for side in cells.shape))
+        rows, columns = (slice(_MAP_MARGIN, _MAP_MARGIN + side) for side in (height, width))
+        return _resized(disparity[rows, columns], *image.shape[:2])
 
     def deblur_file(
         self,
@@ -176,19 +190,20 @@ class Deblurrer:
                 suffice; the error's text says which.
             ValueError: the strength is none.
         """
-        from ifan.images import side_by_side, write_photograph
+        from ifan.images import require_room_for, side_by_side, write_photograph
 
         _require_strength(strength)
         target = Path(target) if target is not None else default_target(Path(source))
-        for path in (target, comparison):
-            if path is not None:
-                _require_target(path, (source, left, right), overwrite)
-        photograph, sides = _read(source, left, right)
-        with _naming(photograph):
+        with _naming(source):
+            photograph, sides = _read(source, left, right)
+            for path in (target, comparison):
+                if path is not None:
+                    _require_target(path, (source, left, right), overwrite)
+                    require_room_for(photograph, path)
             sharp = photograph.with_pixels(self(photograph.pixels, **sides, strength=strength))
-        write_photograph(sharp, target, overwrite=overwrite)
-        if comparison is not None:
-            write_photograph(side_by_side(photograph, sharp), comparison, overwrite=overwrite)
+            write_photograph(sharp, target, overwrite=overwrite)
+            if comparison is not None:
+                write_photograph(side_by_side(photograph, sharp), comparison, overwrite=overwrite)
         return target
 
     def defocus_map_file(
@@ -218,52 +233,74 @@ class Deblurrer:
         """
         from ifan.images import coloured, output_format, write_map, write_photograph
 
-        target_format = output_format(target).name
-        _require_target(target, (source, left, right), overwrite)
-        photograph, sides = _read(source, left, right)
-        with _naming(photograph):
+        with _naming(source):
+            photograph, sides = _read(source, left, right)
+            _require_target(target, (source, left, right), overwrite)
             values = self.defocus_map(photograph.pixels, **sides)
-        if target_format == "TIFF":
-            write_map(values, target, overwrite=overwrite)
-        else:
-            write_photograph(coloured(values, photograph.path), target, overwrite=overwrite)
+            if output_format(target).name == "TIFF":
+                write_map(values, target, overwrite=overwrite)
+            else:
+                write_photograph(coloured(values, photograph.path), target, overwrite=overwrite)
         return float(values.min()), float(values.max())
 
-    def _views(self, image: Image, left: Image | None, right: Image | None) -> list[Array]:
-        """Return the views as HxWx3 float32 in [0, 1], once they are known to be as they should."""
+    def _working_views(self, image: Image, left: Image | None, right: Image | None) -> list[Array]:
+        """Return the views as the network is to see them: HxWx3 float32 in [0, 1].
+
+        They are known to be as they should, and to fit into memory.
+        """
         if self.dual_pixel and (left is None or right is None):
             raise ValueError("the model needs the left and the right dual-pixel view as well")
         if not self.dual_pixel and not (left is None and right is None):
             raise ValueError("the model takes one view, without a left and a right one")
-        views = [_as_float(view) for view in (image, left, right) if view is not None]
-        if any(view.shape != views[0].shape for view in views):
+        views = [image, *(view for view in (left, right) if view is not None)]
+        for view in views:
+            _require_picture(view)
+        height, width = image.shape[:2]
+        if any(view.shape[:2] != (height, width) for view in views):
             raise ValueError("the views differ in size")
-        return views
-
-    def _working_views(self, views: list[Array]) -> list[Array]:
-        height, width = views[0].shape[:2]
         size = height, width
         if self._working_size is not None:
             size = tiling.fitted_size(height, width, self._working_size)
+        self._require_memory(height * width, size)
+        return [_resized(_as_float(view), *size) for view in views]
+
+    def _require_memory(self, pixels: int, working_size: tuple[int, int]) -> None:
+        """Refuse a picture of so many pixels if it cannot fit."""
+        if self.choice.device != "cpu":
+            return  # a GPU says itself when its memory is full
         configuration = self.model.description.configuration
         per_pixel = self._engine.bytes_per_pixel * configuration.width
-        require_memory(per_pixel * size[0] * size[1], *size)
-        return [_resized(view, *size) for view in views]
-
-    def _correction(self, views: list[Array]) -> Array:
-        """Return what the network adds to the center view, HxWx3."""
-        height, width = views[0].shape[:2]
-        working = self._working_views(views)
-        working_height, working_width = working[0].shape[:2]
-        deblurred = self._engine.deblur(_padded(working))[0].transpose(1, 2, 0)
-        # Clipped first: what lies outside the range is no correction that could be shown.
-        correction = np.clip(deblurred[:working_height, :working_width], 0, 1) - working[0]
-        return _resized(correction, height, width)
+        needed = per_pixel * working_size[0] * working_size[1] + _BYTES_PER_PIXEL * pixels
+        require_memory(needed, *working_size)
 
 
 def default_target(source: Path) -> Path:
     """Return where the result of `source` goes if nothing is said: `photo.deblurred.jpg`."""
     return source.parent / f"{source.stem}{RESULT_INFIX}{source.suffix}"
+
+
+def default_map_target(source: Path) -> Path:
+    """Return where the defocus map of `source` goes if nothing is said: `photo.defocus.png`."""
+    return source.parent / f"{source.stem}{MAP_INFIX}.png"
+
+
+def compare_files(
+    before: str | os.PathLike[str], after: str | os.PathLike[str], target: str | os.PathLike[str]
+) -> None:
+    """Write a photograph and its result, which is there already, side by side.
+
+    Raises:
+        IfanError: one of the two cannot be read, they are not alike, or the target not be written.
+    """
+    from ifan.images import read_photograph, side_by_side, write_photograph
+
+    with _naming(before):
+        photograph, result = read_photograph(before), read_photograph(after)
+        try:
+            both = side_by_side(photograph, result)
+        except ValueError as error:
+            raise PictureError(after, f"is not like {before} ({error})", "make it anew") from error
+        write_photograph(both, target)
 
 
 def parse_working_size(working_size: int | str) -> int | None:
@@ -312,15 +349,18 @@ def _read(
 
 
 @contextmanager
-def _naming(photograph: Photograph) -> Iterator[None]:
+def _naming(source: str | os.PathLike[str]) -> Iterator[None]:
     """Put the photograph's name into errors that know arrays only."""
     try:
         yield
     except ValueError as error:
         remedy = "give the views that the model needs, all of one size"
-        raise PictureError(photograph.path, str(error), remedy) from error
+        raise PictureError(source, str(error), remedy) from error
+    except MemoryError as error:
+        remedy = "close other programs, or give a smaller picture"
+        raise EngineError(source, "memory ran out", remedy) from error
     except EngineError as error:
-        raise EngineError(photograph.path, error.reason, error.remedy) from error
+        raise EngineError(source, error.reason, error.remedy) from error
 
 
 def _require_strength(strength: float) -> None:
@@ -328,22 +368,41 @@ def _require_strength(strength: float) -> None:
         raise ValueError(f"strength {strength} is not between 0 and 1")
 
 
-def _as_float(image: Image) -> Array:
-    """Return a new HxWx3 float32 array in [0, 1]."""
-    kind = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
-    if kind not in _WHITE:
+def _require_picture(image: Image) -> None:
+    if not isinstance(image, np.ndarray) or image.dtype not in _WHITE:
+        kind = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
         raise TypeError(f"pictures are uint8, uint16 or float32 arrays, not {kind}")
-    white = _WHITE[image.dtype]
     if image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)) or image.size == 0:
         raise ValueError(f"pictures are HxWx3 or HxW, not of shape {image.shape}")
     if image.dtype == np.float32 and not (image.min() >= 0 and image.max() <= 1):
         raise ValueError("float32 pictures have values from 0 to 1")
-    picture = np.divide(image, white, dtype=np.float32)
+
+
+def _require_finite(values: Array) -> None:
+    if not np.isfinite(values).all():
+        remedy = "choose --precision fp32, or another model"
+        raise EngineError("network", "gave values that are not numbers", remedy)
+
+
+def _as_float(image: Image) -> Array:
+    """Return a new HxWx3 float32 array in [0, 1]."""
+    picture = np.divide(image, _WHITE[image.dtype], dtype=np.float32)
     return np.repeat(picture[..., None], 3, axis=2) if image.ndim == 2 else picture
 
 
+def _corrected(image: Image, correction: Array, strength: float) -> Image:
+    """Return `image` with so much of the correction, HxWx3, added."""
+    corrected = np.empty_like(image)
+    # In bands of rows: a large photograph as floats is several times what it is as bytes.
+    for top in range(0, len(image), _BAND_ROWS):
+        rows = slice(top, top + _BAND_ROWS)
+        picture = np.clip(_as_float(image[rows]) + strength * correction[rows], 0, 1)
+        corrected[rows] = _like(image, picture)
+    return corrected
+
+
 def _like(image: Image, picture: Array) -> Image:
-    """Return `picture`, HxWx3 in [0, 1], in the shape and dtype of `image`."""
+    """Return `picture`, HxWx3 in [0, 1], as `image` has it: RGB or grey, and its dtype."""
     if image.ndim == 2:
         picture = picture.mean(axis=2)
     if image.dtype == np.float32:
@@ -351,12 +410,11 @@ def _like(image: Image, picture: Array) -> Image:
     return np.rint(picture * _WHITE[image.dtype]).astype(image.dtype)
 
 
-def _padded(views: list[Array]) -> Views:
+def _padded(views: list[Array], around: int = 0) -> Views:
     """Return HxWx3 views as the network takes them, continued by reflection."""
     height, width = views[0].shape[:2]
-    padded_height, padded_width = tiling.padded_size(height, width)
-    margins = ((0, padded_height - height), (0, padded_width - width), (0, 0))
-    padded = (np.pad(view, margins, mode="reflect") for view in views)
+    above_below, left_right = tiling.margins(height, width, around)
+    padded = (np.pad(view, (above_below, left_right, (0, 0)), mode="reflect") for view in views)
     return tuple(np.ascontiguousarray(view.transpose(2, 0, 1)[None]) for view in padded)
 
 

@@ -10,9 +10,18 @@ CELL = 8
 """Pixels across a cell of the network's 1/8 map; sizes must be multiples of this."""
 
 
-def padded_size(height: int, width: int) -> tuple[int, int]:
-    """Return the smallest suitable size, in pixels, that holds a picture of the given one."""
-    return -(-height // CELL) * CELL, -(-width // CELL) * CELL
+def margins(height: int, width: int, around: int = 0) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return by how much to continue a picture, so that its size suits the network.
+
+    Args:
+        height: height of the picture in pixels.
+        width: width of the picture in pixels.
+        around: pixels to add on all sides in any case, a multiple of 8.
+
+    Returns:
+        (above, below), (left, right), in pixels.
+    """
+    return (around, around + -height % CELL), (around, around + -width % CELL)
 
 
 def fitted_size(height: int, width: int, long_side: int) -> tuple[int, int]:

@@ -7,12 +7,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from ifan.deblurrer import RESULT_INFIX, Deblurrer, default_target
+from ifan.deblurrer import (
+    COMPARISON_INFIX,
+    MAP_INFIX,
+    RESULT_INFIX,
+    Deblurrer,
+    compare_files,
+    default_target,
+)
 from ifan.errors import IfanError, OutputError, PictureError
 from ifan.files import exists, is_folder, make_folder, same_file
 from ifan.images import is_picture_name
-
-COMPARISON_INFIX = ".compare"
 
 
 class Task(NamedTuple):
@@ -64,18 +69,23 @@ def plan(
 
     Returns:
         A task for each photograph; for a folder without any, one that will fail and say so.
+
+    Raises:
+        OutputError: there are several results for one file.
     """
-    if output is not None and len(inputs) == 1 and not is_folder(inputs[0]) and _is_file(output):
+    inputs = list(dict.fromkeys(inputs))
+    if output is not None and _is_file(output):
+        if len(inputs) > 1 or is_folder(inputs[0]):
+            reason = "is the name of a picture, and there are several results"
+            raise OutputError(output, reason, "give the name of a folder")
         return [Task(inputs[0], output)]
     tasks = []
     for given in inputs:
-        if is_folder(given):
-            sources = list(_photographs(given, recursive, output)) or [given]
-        else:
-            sources = [given]
-        root = given if is_folder(given) else given.parent
-        tasks += [Task(source, _target(source, root, output)) for source in sources]
-    return tasks
+        folder = is_folder(given)
+        sources = list(_photographs(given, recursive, output)) if folder else []
+        root = given if folder else given.parent
+        tasks += [Task(source, _target(source, root, output)) for source in sources or [given]]
+    return list(dict.fromkeys(tasks))
 
 
 def run(
@@ -101,19 +111,20 @@ def run(
     """
     deblurrer.load()
     tasks = list(tasks)
-    photographs = {task.source.resolve(): task.source for task in tasks}
-    taken: dict[Path, Path] = {}
+    photographs = {_real(task.source): task.source for task in tasks}
+    taken: dict[str, Path] = {}
     for task in tasks:
         if is_folder(task.source):
             yield Outcome(task, "failed", _nothing(task.source))
             continue
-        target = task.target.resolve()
-        if target in taken:
-            yield Outcome(task, "failed", _clash(task, taken[target]))
+        paths = (task.target, task.comparison) if compare else (task.target,)
+        results = {_real(path): path for path in paths}
+        clash = next((result for result in results if result in taken), None)
+        if clash is not None:
+            yield Outcome(task, "failed", _clash(task.source, taken[clash], results[clash]))
             continue
-        taken[target] = task.source
-        results = [target, task.comparison.resolve()] if compare else [target]
-        replaced = [photographs[path] for path in results if path in photographs]
+        taken |= dict.fromkeys(results, task.source)
+        replaced = [photographs[result] for result in results if result in photographs]
         if overwrite and replaced:
             yield Outcome(task, "failed", _loss(replaced[0]))
             continue
@@ -124,9 +135,12 @@ def _outcome(
     deblurrer: Deblurrer, task: Task, strength: float, compare: bool, overwrite: bool
 ) -> Outcome:
     here = exists(task.source) and exists(task.target)
-    if here and not overwrite and not same_file(task.source, task.target):
-        return Outcome(task, "skipped")
     try:
+        if here and not overwrite and not same_file(task.source, task.target):
+            if not compare or exists(task.comparison):
+                return Outcome(task, "skipped")
+            compare_files(task.source, task.target, task.comparison)
+            return Outcome(task, "done")
         make_folder(task.target.parent)
         deblurrer.deblur_file(
             task.source,
@@ -159,7 +173,12 @@ def _photographs(folder: Path, recursive: bool, output: Path | None) -> Iterator
 
 
 def _is_result(path: Path) -> bool:
-    return any(f"{infix}." in path.name for infix in (RESULT_INFIX, COMPARISON_INFIX))
+    return path.stem.endswith((RESULT_INFIX, COMPARISON_INFIX, MAP_INFIX))
+
+
+def _real(path: Path) -> str:
+    """Return where a path leads; unlike `Path.resolve`, for a loop of links too."""
+    return os.path.realpath(path)
 
 
 def _target(source: Path, root: Path, output: Path | None) -> Path:
@@ -171,10 +190,10 @@ def _is_file(output: Path) -> bool:
     return bool(output.suffix) and not is_folder(output)
 
 
-def _clash(task: Task, first: Path) -> OutputError:
+def _clash(source: Path, first: Path, result: Path) -> OutputError:
     return OutputError(
-        task.source,
-        f"would get the same result file as {first}: {task.target}",
+        source,
+        f"would get the same result file as {first}: {result}",
         "deblur the two into different folders",
     )
 

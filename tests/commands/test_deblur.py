@@ -7,11 +7,16 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+import torch
 from PIL import Image, ImageCms
+
+from ifan.models import save_safetensors
+from ifan.networks import IFAN
 
 
 def like_any_user():
@@ -19,6 +24,23 @@ def like_any_user():
     drop_from_bounding_set, override, search = 24, 1, 2  # as Linux numbers them
     for capability in (override, search):
         ctypes.CDLL(None).prctl(drop_from_bounding_set, capability, 0, 0, 0)
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+import psutil
+from ifan import Deblurrer
+from ifan.commands import main
+
+deblurrer = Deblurrer()
+deblurrer.deblur_file("small.png", "warm.png", comparison="warm-too.png")
+Path("warm.png").unlink()
+limit = psutil.Process().memory_info().vms + (int(sys.argv.pop()) << 20)
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+sys.argv += ["deblur", "large.png", "small.png", "-o", "out"]
+main()
+"""
 
 
 def load(path):
@@ -92,6 +114,46 @@ class TestResults:
         ifan("deblur", ".", "-o", "out")
         assert names(folder / "out") == ["a.png"]
 
+    def test_beside_each_other_later(self, ifan, save, folder):
+        save("a.png")
+        ifan("deblur", "a.png", "--compare")
+        both = folder / "a.deblurred.compare.png"
+        expected = load(both)
+        done = ifan("deblur", "a.png", "--compare")
+        assert ": skipped, " in done.stdout
+        both.unlink()
+        done = ifan("deblur", "a.png", "--compare")
+        assert done.stdout.startswith("a.png -> a.deblurred.png (")
+        assert np.array_equal(load(both), expected)
+
+    def test_beside_each_other_never_in_place_of_another(self, ifan, save, folder, picture):
+        save("good.jpg")
+        save("good.compare.jpg", picture[::-1])
+        options = ["-o", "out", "--compare", "--overwrite"]
+        done = ifan("deblur", "good.jpg", "good.compare.jpg", *options, status=1)
+        assert done.stderr == (
+            "good.compare.jpg: would get the same result file as good.jpg: out/good.compare.jpg; "
+            "deblur the two into different folders\n"
+        )
+        assert names(folder / "out") == ["good.compare.jpg", "good.jpg"]
+        assert load(folder / "out/good.compare.jpg").shape == (24, 2 * 32 + 2, 3)
+
+    def test_of_a_photograph_that_is_given_twice(self, ifan, save):
+        save("a.png")
+        done = ifan("deblur", "a.png", "./a.png")
+        assert len(done.stdout.splitlines()) == 1
+
+    @pytest.mark.parametrize("inputs", [["a.png", "b.png"], ["."]])
+    def test_several_for_the_name_of_a_picture(self, ifan, save, folder, inputs):
+        save("a.png")
+        save("b.png")
+        done = ifan("deblur", *inputs, "-o", "one.jpg", status=1)
+        assert done.stderr == (
+            "one.jpg: is the name of a picture, and there are several results; "
+            "give the name of a folder\n"
+        )
+        assert names(folder) == ["a.png", "b.png"]
+
     def test_two_for_one_file(self, ifan, save):
         save("a.png")
         save("deep/a.png")
@@ -112,11 +174,6 @@ class TestResults:
         assert (folder / "a.png").read_bytes() == before
 
     def test_of_a_dual_pixel_model(self, ifan, save, folder, picture):
-        import torch
-
-        from ifan.models import save_safetensors
-        from ifan.networks import IFAN
-
         torch.manual_seed(1)
         save_safetensors(folder / "dual.safetensors", IFAN(8, 2, dual_pixel=True))
         save("center.png")
@@ -225,6 +282,7 @@ class TestFailures:
         ("name", "said"),
         [
             ("none.png", "does not exist; check the name"),
+            ("none", "does not exist; check the name"),
             (
                 "x" * 300 + ".png",
                 "cannot be read (File name too long); check the name and the disk",
@@ -253,6 +311,60 @@ class TestFailures:
         (folder / "hidden").chmod(0o700)
         assert done.stderr.startswith("out/open.png: may not be written; check the permissions")
         assert names(folder / "out") == []
+
+    def test_a_loop_of_links(self, ifan, save, folder):
+        save("photos/good.png")
+        for name in ("loop.png", "photos/loop.png"):
+            (folder / name).symlink_to("loop.png")
+        line = "{}: cannot be read (Too many levels of symbolic links); check the name and the disk"
+        done = ifan("deblur", "loop.png", status=1)
+        assert done.stderr.splitlines() == [line.format("loop.png")]
+        done = ifan("deblur", "loop.png", "photos", "-o", "out", status=1)
+        assert done.stderr.splitlines() == [line.format(n) for n in ("loop.png", "photos/loop.png")]
+        assert names(folder / "out") == ["good.png"]
+
+    def test_a_pipe_is_not_waited_for(self, ifan, save, folder):
+        save("good.png")
+        os.mkfifo(folder / "pipe.png")
+        done = ifan("deblur", ".", "-o", "out", status=1)
+        assert done.stderr == "pipe.png: is no regular file; give a picture as JPEG, PNG, TIFF\n"
+        assert names(folder / "out") == ["good.png"]
+
+    def test_a_network_that_gives_no_numbers(self, ifan, save, folder):
+        network = IFAN(width=1, iterations=1)
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.fill_(float("nan"))
+        save_safetensors(folder / "nan.safetensors", network)
+        save("a.png")
+        save("b.png")
+        done = ifan("deblur", ".", "--model", "nan.safetensors", "--engine", "torch", status=1)
+        assert done.stderr.splitlines() == [
+            f"{name}: gave values that are not numbers; choose --precision fp32, or another model"
+            for name in ("a.png", "b.png")
+        ]
+        assert names(folder) == ["a.png", "b.png", "nan.safetensors"]
+
+    @pytest.mark.parametrize("megabytes", [300, 1000])
+    def test_memory_that_runs_out(self, save, folder, megabytes):
+        """While the large photograph is read, or after that."""
+        save("small.png")
+        Image.new("RGB", (12_000, 12_000), (10, 90, 200)).save(folder / "large.png")
+        done = subprocess.run(
+            [sys.executable, "-c", LIMITED, str(megabytes)],
+            cwd=folder,
+            env={**os.environ, "VIPS_CONCURRENCY": "1", "MALLOC_ARENA_MAX": "1"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.stderr == (
+            "large.png: memory ran out; close other programs, or give a smaller picture\n"
+        )
+        assert done.returncode == 1
+        assert done.stdout.splitlines()[-1] == "1 done, 0 skipped, 1 failed"
+        assert names(folder / "out") == ["small.png"]
 
     def test_a_folder_without_photographs(self, ifan, save, folder):
         save("deep/deeper/a.png")
@@ -308,6 +420,8 @@ class TestOptions:
         ("arguments", "said"),
         [
             ([], "INPUT"),
+            ([""], "the name is empty"),
+            (["a.png", "-o", ""], "the name is empty"),
             (["a.png", "--engine", "abacus"], "openvino, torch, onnxruntime"),
             (["a.png", "--precision", "fp8"], "fp32, bf16, fp16"),
             (["a.png", "--working-size", "0"], "neither auto, full nor pixels"),
@@ -396,6 +510,31 @@ class TestStreams:
         assert said == b""
         for name in names(folder / "out"):
             assert load(folder / "out" / name).shape == (24, 32, 3)
+
+    def test_standard_output_that_is_closed(self, save, folder):
+        save("a.png")
+        command = f"exec '{sys.executable}' -m ifan deblur a.png >&-"
+        done = subprocess.run(
+            ["sh", "-c", command], cwd=folder, stderr=subprocess.PIPE, timeout=120, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert load(folder / "a.deblurred.png").shape == (24, 32, 3)
+
+    def test_standard_output_that_is_full(self, save, folder):
+        save("a.png")
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "ifan", "deblur", "a.png"],
+                cwd=folder,
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=120,
+                check=False,
+            )
+        reason = "output: cannot be written (No space left on device); check where it goes\n"
+        assert (done.returncode, done.stderr) == (1, reason)
+        assert load(folder / "a.deblurred.png").shape == (24, 32, 3)
 
     @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
     def test_names_that_cannot_be_printed(self, ifan, save, folder, encoding):

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 from PIL import Image
 
@@ -42,8 +44,13 @@ def test_a_jpeg_of_a_grey_photograph(ifan, save, folder, picture):
 
 def test_failures_are_one_line(ifan, save, folder):
     before = save("photo.png").read_bytes()
+    os.mkfifo(folder / "pipe.png")
+    (folder / "loop.png").symlink_to("loop.png")
     for arguments, line in [
         (["none.png"], "none.png: does not exist; check the name"),
+        (["none"], "none: does not exist; check the name"),
+        (["pipe.png"], "pipe.png: is no regular file; give a picture as "),
+        (["loop.png"], "loop.png: cannot be read (Too many levels of symbolic links); "),
         (["."], ".: is a folder; name a picture in it"),
         (["photo.png", "-o", "map.gif"], "map.gif: .gif is no format that is written; give it"),
         (["photo.png", "-o", "new/map.png"], "new/map.png: its folder does not exist; create"),
@@ -52,6 +59,11 @@ def test_failures_are_one_line(ifan, save, folder):
         done = ifan("defocus-map", *arguments, status=1)
         assert len(done.stderr.splitlines()) == 1
         assert done.stderr.startswith(line)
-    assert sorted(path.name for path in folder.iterdir()) == ["photo.png"]
+    assert sorted(path.name for path in folder.iterdir()) == ["loop.png", "photo.png", "pipe.png"]
     assert (folder / "photo.png").read_bytes() == before
-    ifan("defocus-map", "photo.png", "--working-size", "0", status=2)
+    for arguments, reason in [
+        (["photo.png", "--working-size", "0"], "neither auto, full nor pixels"),
+        ([""], "the name is empty"),
+        (["photo.png", "-o", ""], "the name is empty"),
+    ]:
+        assert reason in ifan("defocus-map", *arguments, status=2).stderr

@@ -24,12 +24,36 @@ def test_list_and_show_know_the_catalogue(ifan, home):
     shown = ifan("models", "show", "ifan-s").stdout
     assert hashlib.sha256(WEIGHTS.read_bytes()).hexdigest() in shown
     assert re.search(r"^  terms +Apache-2\.0$", shown, re.MULTILINE)
+    assert re.search(r"^  trained on +8-bit pictures$", shown, re.MULTILINE)
     shown = ifan("models", "show", "IFAN").stdout
     assert "AGPL-3.0" in shown
     assert "PSNR 25.366 dB" in shown
     done = ifan("models", "show", "nothing", status=1)
     assert done.stderr.startswith("nothing: is neither a file nor a model that is known; see ")
     assert not home.exists()
+
+
+def test_a_damaged_model_does_not_hide_the_others(ifan, home):
+    contents = {
+        "broken": b"version https://git-lfs.github.com/spec/v1\n",
+        "IFAN": WEIGHTS.read_bytes()[:-1],  # is in the catalogue
+        "whole": WEIGHTS.read_bytes(),
+    }
+    for name, content in contents.items():
+        (home / "models" / name).mkdir(parents=True)
+        (home / "models" / name / "model.safetensors").write_bytes(content)
+    done = ifan("models", "list", status=1)
+    rows = {name: columns for name, *columns in map(str.split, done.stdout.splitlines()[1:])}
+    assert rows.keys() == {entry.name for entry in catalogue()} | {"broken", "whole"}
+    assert rows["ifan-s"][:4] == rows["whole"][:4] == ["yes", "8", "16", "single"]
+    assert rows["broken"][:4] == ["unusable", "-", "-", "-"]
+    assert rows["IFAN"][:4] == ["unusable", "17", "32", "single"]
+    faults = done.stderr.splitlines()
+    assert len(faults) == 2
+    for line, name in zip(faults, ("IFAN", "broken"), strict=True):
+        weights = home / "models" / name / "model.safetensors"
+        reason = "is damaged or no checkpoint at all; download or copy it again"
+        assert line == f"{weights}: {reason}"
 
 
 def test_what_is_exported_can_be_imported_and_used(ifan, save, folder, home):

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from ifan.engines.memory import allocation_errors, require_memory
+from ifan.engines import memory
+from ifan.engines.memory import allocation_errors, available_memory, require_memory
 from ifan.errors import EngineError
 
 LIMITED = """
@@ -67,9 +68,35 @@ def test_other_errors_are_not_taken_for_it():
         raise RuntimeError("sizes differ")
 
 
-def test_work_that_will_not_fit_is_refused(monkeypatch):
-    free = SimpleNamespace(available=3e9)
+@pytest.fixture
+def control_group(tmp_path, monkeypatch):
+    """Where a machine with 3 GB free says what this process may have; says nothing at first."""
+    free = SimpleNamespace(available=3_000_000_000)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
+    monkeypatch.setattr(memory, "_CONTROL_GROUP", tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("limit", "used", "files", "available"),
+    [
+        (2_000_000_000, 500_000_000, 0, 1_500_000_000),
+        # What is kept of files gives way when memory is asked for.
+        (2_000_000_000, 1_900_000_000, 1_000_000_000, 1_100_000_000),
+        (2_000_000_000, 2_100_000_000, 0, 0),
+        (9_000_000_000, 500_000_000, 0, 3_000_000_000),
+        ("max", 500_000_000, 0, 3_000_000_000),
+    ],
+)
+def test_a_container_may_have_less_than_the_machine(control_group, limit, used, files, available):
+    assert available_memory() == 3_000_000_000
+    (control_group / "memory.max").write_text(f"{limit}\n")
+    (control_group / "memory.current").write_text(f"{used}\n")
+    (control_group / "memory.stat").write_text(f"anon 5\ninactive_file {files}\nslab 7\n")
+    assert available_memory() == available
+
+
+def test_work_that_will_not_fit_is_refused(control_group):
     require_memory(2.9e9, 10, 20)
     with pytest.raises(
         EngineError,

@@ -142,3 +142,16 @@ def test_only_what_an_engine_runs_is_made(small, name, asked):
 
     open_engine(Choice(name, "cpu", "fp32", ""), graph=graph, network=network)
     assert calls == [asked]
+
+
+@pytest.mark.parametrize(("precision", "coarse"), [("fp32", False), ("bf16", True)])
+def test_cudnn_is_used_and_rounds_only_what_may_be_rounded(precision, coarse):
+    seen = []
+    network = IFAN(width=1, iterations=1)
+    network.register_forward_hook(
+        lambda *_: seen.append((torch.backends.cudnn.enabled, torch.backends.cudnn.allow_tf32))
+    )
+    choice = Choice("torch", "cpu", precision, "")
+    engine = open_engine(choice, graph=lambda: None, network=lambda: network)
+    engine.deblur((np.zeros((1, 3, 8, 8), np.float32),))
+    assert seen == [(True, coarse)]

@@ -51,9 +51,16 @@ def test_auto_takes_what_is_installed(machine):
     assert choose().engine == "openvino"
     machine(packages=("torch",))
     assert choose().engine == "torch"
-    machine(packages=())
-    with pytest.raises(EngineError, match="pip install openvino"):
-        choose()
+    machine(packages=("onnxruntime",))
+    assert choose()[:3] == ("onnxruntime", "cpu", "fp32")
+    assert choose().reason == "openvino is not installed"
+
+
+@pytest.mark.parametrize(("packages", "has_graph"), [((), True), (("openvino",), False)])
+def test_auto_without_anything_that_could_run_names_pytorch(machine, packages, has_graph):
+    machine(packages=packages)
+    with pytest.raises(EngineError, match=r"^model: .*; pip install 'ifan\[torch\]'$"):
+        choose(has_graph=has_graph)
 
 
 def test_an_unknown_engine_is_refused_with_the_known_ones(machine):
@@ -93,10 +100,11 @@ def test_a_precision_that_is_not_offered_is_refused_with_those_that_are(machine)
         choose("onnxruntime", "int8")
 
 
-def test_pytorch_on_cuda_takes_bf16(machine):
+def test_pytorch_on_cuda_takes_fp32_and_less_if_asked(machine):
     machine(gpu="cuda")
-    assert choose().precision == "bf16"
-    assert choose(precision="fp16").precision == "fp16"
+    assert choose().precision == "fp32"
+    for precision in ("bf16", "fp16"):
+        assert choose(precision=precision).precision == precision
 
 
 def test_this_machine_can_run_something():

@@ -1,6 +1,9 @@
 import contextlib
 import os
+import resource
+import struct
 import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -30,6 +33,16 @@ def test_missing(tmp_path):
 
 def test_folder(tmp_path):
     assert "is a folder; name a picture in it" in refusal(tmp_path)
+
+
+def test_loop_of_links(tmp_path):
+    (tmp_path / "a.png").symlink_to("a.png")
+    assert ": cannot be read (" in refusal(tmp_path / "a.png")
+
+
+def test_what_could_be_read_for_ever(tmp_path):
+    (tmp_path / "device.png").symlink_to("/dev/zero")
+    assert ": is no regular file; give a picture as JPEG" in refusal(tmp_path / "device.png")
 
 
 @pytest.mark.skipif(is_root, reason="root may read anything")
@@ -88,6 +101,30 @@ def test_a_bit_flipped_in_a_png(tmp_path, rng):
 
 
 @pytest.mark.parametrize("name", ALL)
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
+def test_a_picture_that_claims_to_be_larger_than_memory(tmp_path):
+    """It is not called damaged: on a larger machine it may be fine."""
+    Image.new("RGB", (1, 1)).save(tmp_path / "a.png")
+    data = bytearray((tmp_path / "a.png").read_bytes())
+    data[16:24] = struct.pack(">II", 200_000, 200_000)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    (tmp_path / "a.png").write_bytes(data)
+    program = (
+        "import sys\nfrom ifan.images import read_photograph\n"
+        "try: read_photograph(sys.argv[1])\nexcept MemoryError: print('memory')\n"
+    )
+    limit = 16 << 30, 16 << 30
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "a.png"],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, limit),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("memory\n", "")
+
+
 def test_garbage_anywhere_is_read_or_refused_but_nothing_else(tmp_path, rng, scene, name):
     Image.fromarray(scene).save(tmp_path / name)
     whole = (tmp_path / name).read_bytes()

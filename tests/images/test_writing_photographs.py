@@ -14,6 +14,7 @@ from ifan.images import (
     Metadata,
     Photograph,
     read_photograph,
+    require_room_for,
     write_map,
     write_photograph,
 )
@@ -116,6 +117,16 @@ def test_16_bits_to_jpeg_are_scaled(tmp_path):
         write_photograph(photograph(flat), tmp_path / "a.jpg", overwrite=True)
         with Image.open(tmp_path / "a.jpg") as picture:
             assert np.unique(np.asarray(picture)).tolist() == [byte], value
+
+
+def test_room_is_asked_for_before_the_work(tmp_path, scene):
+    see_through = photograph(scene, scene[..., 0])
+    with pytest.raises(OutputError, match=r"a\.jpg: JPEG has no transparency; write a \.png"):
+        require_room_for(see_through, tmp_path / "a.jpg")
+    with pytest.raises(OutputError, match="is no format that is written"):
+        require_room_for(see_through, tmp_path / "a.gif")
+    require_room_for(see_through, tmp_path / "a.png")
+    require_room_for(photograph(scene), tmp_path / "a.jpg")
 
 
 def test_alpha_to_jpeg_is_refused(tmp_path, scene):

@@ -20,7 +20,7 @@ import pooch
 import pytest
 
 from ifan.errors import DownloadError
-from ifan.models.download import ResumingDownloader, download, sha256_of
+from ifan.models.download import ResumingDownloader, download
 
 # Imported by its name: a package may have a function of that name too.
 module = importlib.import_module("ifan.models.download")
@@ -539,10 +539,3 @@ def test_a_folder_that_is_a_file(site: Site, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DownloadError, match="cannot be written"):
         download(site.address, tmp_path / "file", name="a.zip")
-
-
-def test_sha256_of(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(CONTENT)
-    assert sha256_of(tmp_path / "a") == digest(CONTENT)
-    with pytest.raises(DownloadError, match="b: cannot be read: No such file"):
-        sha256_of(tmp_path / "b")

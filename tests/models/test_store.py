@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import subprocess
 import sys
 import threading
@@ -12,12 +13,20 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 
 from ifan.errors import DownloadError, ModelError, OutputError
-from ifan.models import load_checkpoint, open_model, save_released_checkpoint, save_safetensors
+from ifan.models import (
+    load_released_checkpoint,
+    open_model,
+    save_released_checkpoint,
+    save_safetensors,
+)
 from ifan.models import store as module
 from ifan.models.catalogue import find
-from ifan.models.download import sha256_of
+from ifan.models.headers import read_header
 from ifan.models.store import available_models, download_model, export_model, import_model
 from ifan.networks import IFAN, ReblurringNetwork
 
@@ -153,15 +162,76 @@ def test_weights_need_pytorch_but_what_they_are_does_not(tmp_path, released, wit
             use()
 
 
-@pytest.mark.parametrize("metadata", ["[]", "{", "{}"])
-def test_a_strange_description_is_left_to_the_loader(tmp_path, metadata):
-    from safetensors.torch import load_file, save_file
+def with_metadata(path, metadata):
+    """Write a safetensors file that says other things of itself."""
+    save_safetensors(path, small_network())
+    save_file(load_file(path), path, metadata)
+    return path
 
+
+LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 12345\n"
+
+
+@pytest.fixture(params=["pointer", "truncated", "cut in the header", "empty", "notes", "no table"])
+def faulty(request, tmp_path):
+    """A file that is no safetensors file any more, or says nothing sensible of itself."""
     path = tmp_path / "m.safetensors"
     save_safetensors(path, small_network())
-    save_file(load_file(path), path, {"ifan": metadata})
-    with pytest.raises(ModelError, match=r"its metadata are (wrong|not understood)"):
+    whole = path.read_bytes()
+    contents = {
+        "pointer": LFS_POINTER,
+        "truncated": whole[:-1],
+        "cut in the header": whole[:100],
+        "empty": b"",
+    }
+    if request.param in contents:
+        path.write_bytes(contents[request.param])
+    else:
+        path.unlink()
+        with_metadata(path, {"ifan": {"notes": '{"notes": 1}', "no table": "[]"}[request.param]})
+    return path
+
+
+def test_without_pytorch_a_faulty_file_is_told_as_with_it(faulty, without):
+    with pytest.raises(ModelError) as with_pytorch:
+        load_released_checkpoint(faulty)
+    without("torch")
+    for use in ("description", "parameters", "checkpoint"):
+        with pytest.raises(ModelError) as caught:
+            getattr(open_model(faulty), use)
+        assert str(caught.value) == str(with_pytorch.value)
+        assert "PyTorch" not in str(caught.value)
+
+
+@settings(deadline=None, max_examples=200)
+@given(content=st.binary(min_size=1, max_size=60), cut=st.integers(0, 3000))
+def test_without_pytorch_any_other_bytes_are_refused_too(tmp_path_factory, content, cut):
+    path = tmp_path_factory.getbasetemp() / "arbitrary.safetensors"
+    save_safetensors(path, small_network(), overwrite=True)
+    for damaged in (content, path.read_bytes()[:cut]):
+        path.write_bytes(damaged)
+        if not damaged.startswith((b"PK", b"\x80")):
+            with pytest.raises(ModelError, match=r"is damaged or no checkpoint|is empty"):
+                read_header(path)
+
+
+def test_without_pytorch_what_does_not_describe_itself_still_needs_it(tmp_path, without):
+    path = with_metadata(tmp_path / "m.safetensors", {"format": "pt"})
+    expected = open_model(path).description
+    without("torch")
+    with pytest.raises(ModelError, match="needs PyTorch to be read"):
         _ = open_model(path).description
+    assert expected.configuration.shared_filters
+
+
+def test_weights_that_have_gone_cannot_be_hashed(released):
+    model = open_model(released)
+    released.unlink()
+    with pytest.raises(ModelError, match=r"mine\.pytorch: does not exist; check the name"):
+        _ = model.sha256
+    released.mkdir()
+    with pytest.raises(ModelError, match=r"cannot be read \(Is a directory\)"):
+        model.graph()
 
 
 def test_counts_the_parameters_of_the_network_alone(tmp_path, released):
@@ -241,6 +311,8 @@ def test_what_is_no_checkpoint_is_not_imported(tmp_path, home):
 def test_a_folder_that_a_failed_import_left_is_no_model(home, released):
     (home / "models" / "mine").mkdir(parents=True)
     assert [m.name for m in available_models()] == ["ifan-s"]
+    (home / "models" / "yours" / "model.safetensors").mkdir(parents=True)
+    assert [m.name for m in available_models()] == ["ifan-s"]
     with pytest.raises(ModelError, match="neither a file nor a model that is known"):
         open_model("mine")
     import_model(released)
@@ -257,6 +329,45 @@ def test_a_graph_is_made_once_and_kept(released, home):
     assert open_model(released).graph() == graph
     assert graph.stat().st_mtime_ns == made
     assert sorted(home.iterdir()) == [home / "graphs"]
+
+
+def test_a_graph_that_is_kept_needs_no_pytorch(released, without):
+    graph = open_model(released).graph()
+    without("torch", "onnx")
+    model = open_model(released)
+    assert model.has_graph
+    assert model.graph() == graph
+    graph.unlink()
+    assert not model.has_graph
+    with pytest.raises(ModelError, match="needs PyTorch to be read"):
+        model.graph()
+
+
+def test_a_graph_that_is_kept_is_found_without_loading_anything(released):
+    graph = open_model(released).graph()
+    program = f"""
+import sys
+from ifan.models import open_model
+model = open_model({str(released)!r})
+assert model.has_graph
+assert str(model.graph()) == {str(graph)!r}
+assert not {{"torch", "onnx", "safetensors.torch"}} & sys.modules.keys()
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_weights_are_hashed_once(released, without, monkeypatch):
+    open_model(released).graph()
+    without("torch")
+    hashed = []
+    digest = module.sha256_of
+    monkeypatch.setattr(module, "sha256_of", lambda path: hashed.append(path) or digest(path))
+    model = open_model(released)
+    assert model.has_graph
+    model.graph()
+    model.graph()
+    assert model.sha256 == hashlib.sha256(released.read_bytes()).hexdigest()
+    assert hashed == [released]
 
 
 def test_other_weights_have_another_graph(tmp_path, released):
@@ -305,12 +416,13 @@ def test_downloads_and_imports(archive, home, tmp_path):
     address, path = archive
     seen = []
     fetched = download_model("ifan_16bit", address=address, progress=lambda *a: seen.append(a))
-    assert fetched.sha256 == sha256_of(path) == sha256_of(fetched.archive)
+    assert fetched.archive.read_bytes() == path.read_bytes()
+    assert fetched.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert seen[-1] == (path.stat().st_size,) * 2
     model = open_model("IFAN_16bit")
     assert model.weights == fetched.model.weights
     assert model.description.sample_bits == 16
-    assert_weights_of(model, load_checkpoint(tmp_path / "IFAN_16bit.pytorch").network)
+    assert_weights_of(model, load_released_checkpoint(tmp_path / "IFAN_16bit.pytorch").network)
     assert list((home / "downloads").iterdir()) == [fetched.archive]
 
 
@@ -327,6 +439,68 @@ def test_the_archive_serves_the_other_checkpoints_too(archive):
     path.unlink()
     download_model("IFAN_16bit", address=address)
     assert [m.name for m in available_models()] == ["ifan-s", "IFAN_16bit", "IFAN_8"]
+
+
+def damage_in_the_middle(archive):
+    content = bytearray(archive.read_bytes())
+    content[len(content) // 4] ^= 0xFF
+    archive.write_bytes(content)
+
+
+def cut_short(archive):
+    archive.write_bytes(archive.read_bytes()[:1000])
+
+
+def with_another_network(archive):
+    file = archive.with_name("other.pytorch")
+    save_released_checkpoint(file, small_network())
+    with zipfile.ZipFile(archive, "w") as zipped:
+        zipped.write(file, "IFAN_8.pytorch")
+
+
+def with_no_checkpoint(archive):
+    with zipfile.ZipFile(archive, "w") as zipped:
+        zipped.writestr("IFAN_8.pytorch", "not found")
+
+
+def with_other_files(archive):
+    with zipfile.ZipFile(archive, "w") as zipped:
+        zipped.writestr("README.md", "moved")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [damage_in_the_middle, cut_short, with_another_network, with_no_checkpoint, with_other_files],
+)
+def test_a_spoilt_archive_is_replaced_by_the_next_download(archive, home, spoil):
+    address, path = archive
+    whole = path.read_bytes()
+    spoil(path)
+    with pytest.raises((DownloadError, ModelError), match=r"run it again to download the archive"):
+        download_model("IFAN_8", address=address)
+    assert list((home / "downloads").iterdir()) == []
+    path.write_bytes(whole)
+    fetched = download_model("IFAN_8", address=address)
+    assert fetched.archive.read_bytes() == whole
+    assert open_model("IFAN_8").weights == fetched.model.weights
+
+
+def test_an_archive_with_the_right_checksum_stays_whatever_it_holds(archive, home):
+    address, path = archive
+    with_other_files(path)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    with pytest.raises(DownloadError, match=r"does not hold IFAN_8\.pytorch.*right archive$"):
+        download_model("IFAN_8", address=address, sha256=sha256)
+    assert len(list((home / "downloads").iterdir())) == 1
+
+
+def test_an_archive_stays_if_something_else_is_in_the_way(archive, home):
+    address, path = archive
+    (home / "downloads" / "IFAN_8.pytorch").mkdir(parents=True)
+    with pytest.raises(DownloadError, match=r"IFAN_8\.pytorch: cannot be written"):
+        download_model("IFAN_8", address=address)
+    (kept,) = (home / "downloads").glob("*.zip")
+    assert kept.read_bytes() == path.read_bytes()
 
 
 def test_what_is_here_is_not_downloaded_again(archive):
@@ -379,6 +553,28 @@ def test_exports_a_graph(tmp_path, released):
     assert [node.name for node in session.get_outputs()] == ["deblurred", "disparity"]
 
 
+def test_a_graph_that_is_there_is_copied_without_pytorch(tmp_path, released, without):
+    made = open_model(released).graph()
+    without("torch", "onnx")
+    for model, graph in ((open_model(), open_model().shipped_graph), (open_model(released), made)):
+        path = tmp_path / f"{model.name}.onnx"
+        export_model(model, path)
+        assert path.read_bytes() == graph.read_bytes()
+        with pytest.raises(ModelError, match="needs PyTorch"):
+            export_model(model, tmp_path / "out.safetensors")
+
+
+def test_a_shipped_graph_that_cannot_be_read(tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    save_safetensors(folder / "model.safetensors", small_network())
+    (folder / "model.onnx").touch()
+    model = open_model(folder)
+    (folder / "model.onnx").unlink()
+    with pytest.raises(ModelError, match=r"model\.onnx: does not exist"):
+        export_model(model, tmp_path / "out.onnx")
+
+
 def test_the_16_bits_of_a_model_stand_in_what_is_exported(tmp_path):
     import onnx
 
@@ -386,7 +582,7 @@ def test_the_16_bits_of_a_model_stand_in_what_is_exported(tmp_path):
     save_safetensors(source, small_network(), sample_bits=16)
     model = open_model(source)
     export_model(model, tmp_path / "out.safetensors")
-    assert load_checkpoint(tmp_path / "out.safetensors").description.sample_bits == 16
+    assert load_released_checkpoint(tmp_path / "out.safetensors").description.sample_bits == 16
     export_model(model, tmp_path / "out.onnx")
     for graph in (tmp_path / "out.onnx", model.graph()):
         (entry,) = onnx.load(graph).metadata_props

@@ -18,6 +18,13 @@ def test_warp_by_whole_pixels_is_a_shift_with_zeros(height, width, shift):
     torch.testing.assert_close(warp_horizontally(picture, disparity), expected, atol=1e-9, rtol=0)
 
 
+def test_left_at_x_is_right_at_x_plus_the_disparity():
+    left, right = torch.zeros(2, 1, 1, 2, 12)
+    left[..., 4] = right[..., 7] = 1  # a bright column, three pixels further right on the right
+    found = warp_horizontally(right, torch.full((1, 1, 2, 12), 3.0))
+    torch.testing.assert_close(found, left, atol=1e-5, rtol=0)
+
+
 def test_warp_by_half_a_pixel_is_the_mean_of_two():
     picture = torch.tensor([1.0, 3.0, 7.0, 5.0]).reshape(1, 1, 1, 4)
     found = warp_horizontally(picture, torch.full((1, 1, 1, 4), 0.5))

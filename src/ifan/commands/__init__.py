@@ -61,6 +61,10 @@ def main() -> None:
         if debug:
             raise
         _exit(str(error), 1)
+    except OSError as error:  # of files ifan speaks itself; what is left are the streams
+        if debug:
+            raise
+        _exit(f"output: cannot be written ({error.strerror}); check where it goes", 1)
     except Exception as error:
         if debug:
             raise

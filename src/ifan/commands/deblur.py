@@ -22,9 +22,8 @@ def deblur(
     context: typer.Context,
     inputs: Annotated[
         list[Path],
-        # Files that may not be read are failures like others, no reason to stop at once.
         typer.Argument(
-            help="Photographs, and folders of photographs.", metavar="INPUT", readable=False
+            help="Photographs, and folders of photographs.", metavar="INPUT", parser=options.path
         ),
     ],
     output: Annotated[
@@ -32,7 +31,8 @@ def deblur(
         typer.Option(
             "--output",
             "-o",
-            readable=False,
+            parser=options.path,
+            metavar="FILE|FOLDER",
             help="The result, or a folder for several. Default: photo.deblurred.jpg beside"
             " photo.jpg.",
         ),
@@ -59,13 +59,14 @@ def deblur(
     """Deblur photographs. EXIF, colour profile, bit depth and transparency are kept."""
     if (left or right) and (len(inputs) != 1 or is_folder(inputs[0])):
         raise typer.BadParameter("dual-pixel views belong to one photograph; give one INPUT")
-    deblurrer = open_deblurrer(model, engine, precision, working_size, verbose=verbose)
     from ifan import worklist
 
+    deblurrer = open_deblurrer(model, engine, precision, working_size, verbose=verbose)
     tasks = [
         task._replace(left=left, right=right)
         for task in worklist.plan(inputs, output, recursive=recursive)
     ]
+    deblurrer.load()  # before the clock runs
     counts = {"done": 0, "skipped": 0, "failed": 0}
     outcomes = worklist.run(
         deblurrer, tasks, strength=strength, compare=compare, overwrite=overwrite

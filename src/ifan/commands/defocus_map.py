@@ -13,13 +13,16 @@ from ifan.files import exists, is_folder, same_file
 
 
 def defocus_map(
-    source: Annotated[Path, typer.Argument(help="A photograph.", metavar="INPUT", readable=False)],
+    source: Annotated[
+        Path, typer.Argument(help="A photograph.", metavar="INPUT", parser=options.path)
+    ],
     output: Annotated[
         Path | None,
         typer.Option(
             "--output",
             "-o",
-            readable=False,
+            parser=options.path,
+            metavar="FILE",
             help="A .png or .jpg gets colours; a .tif the numbers, in pixels, as 32-bit floats."
             " Default: photo.defocus.png beside photo.jpg.",
         ),
@@ -38,8 +41,10 @@ def defocus_map(
     The map holds the disparity between dual-pixel views that the network predicts, in pixels of
     the photograph: it grows with the blur, its sign tells the two sides of the focus apart.
     """
+    from ifan.deblurrer import default_map_target
+
     deblurrer = open_deblurrer(model, engine, precision, working_size, verbose=verbose)
-    target = output or source.parent / f"{source.stem}.defocus.png"
+    target = output or default_map_target(source)
     there = exists(source) and exists(target) and not is_folder(target)
     if there and not (overwrite or same_file(source, target)):
         typer.echo(f"{source}: skipped, {target} exists; --overwrite replaces it")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from typing import TYPE_CHECKING
 
 import typer
 
 from ifan import __version__
+from ifan.errors import EngineError
 
 if TYPE_CHECKING:
     from ifan.engines.selection import EngineName
@@ -22,7 +24,7 @@ def doctor() -> None:
 
     memory = psutil.virtual_memory()
     typer.echo(f"ifan {__version__}, Python {platform.python_version()}, {platform.platform()}")
-    typer.echo(f"processor: {psutil.cpu_count(logical=True)} logical cores")
+    typer.echo(f"processor: {os.cpu_count()} logical cores")
     typer.echo(
         f"memory: {memory.available / 1e9:.1f} GB free of {memory.total / 1e9:.1f} GB\n\nengines:"
     )
@@ -34,7 +36,11 @@ def doctor() -> None:
     typer.echo(f"\nmodels, imported ones in {store.models_folder()}:")
     for model in store.available_models():
         typer.echo(f"  {model.name}")
-    choice = selection.choose()
+    try:
+        choice = selection.choose()
+    except EngineError as error:
+        typer.echo(f"\nnothing can run the bundled model: {error}", err=True)
+        raise typer.Exit(1) from error
     typer.echo(
         f"\nused by default: {store.DEFAULT_MODEL} with {choice.engine} on {choice.device} in "
         f"{choice.precision}, because {choice.reason}"

@@ -24,27 +24,36 @@ Name = Annotated[str, typer.Argument(help="A name, a checkpoint file, or a model
 @app.command("list")
 def list_models() -> None:
     """List the models that are known, and those that are on this machine."""
+    from ifan.errors import ModelError
     from ifan.models.catalogue import catalogue
     from ifan.models.store import available_models
 
     here = {model.name: model for model in available_models()}
-    known = [entry.name for entry in catalogue()]
-    typer.echo(f"{'name':14} {'here':5} {'N':>3} {'width':>6} {'views':7} {'terms':12} what it is")
-    for entry in catalogue():
-        _print_row(
-            entry.name, entry.name in here, entry.configuration, entry.terms, entry.description
-        )
-    for name, model in here.items():
-        if name not in known:
-            _print_row(name, True, model.description.configuration, "your own", "imported")
+    known = {entry.name: entry for entry in catalogue()}
+    failed = False
+    typer.echo(f"{'name':14} {'here':8} {'N':>3} {'width':>6} {'views':7} {'terms':12} what it is")
+    for name in known | here:
+        entry, model = known.get(name), here.get(name)
+        terms, what = (entry.terms, entry.description) if entry else ("your own", "imported")
+        configuration = entry.configuration if entry else None
+        state = "no"
+        if model:
+            try:
+                configuration, state = model.description.configuration, "yes"
+            except ModelError as error:
+                state, failed = "unusable", True
+                typer.echo(str(error), err=True)
+        typer.echo(f"{name:14} {state:8} {_columns_of(configuration)} {terms:12} {what}")
+    if failed:
+        raise typer.Exit(1)
 
 
-def _print_row(name: str, here: bool, configuration: Configuration, terms: str, what: str) -> None:
+def _columns_of(configuration: Configuration | None) -> str:
+    """Return the columns N, width and views; dashes where they are not known."""
+    if configuration is None:
+        return f"{'-':>3} {'-':>6} {'-':7}"
     views = "dual" if configuration.dual_pixel else "single"
-    typer.echo(
-        f"{name:14} {'yes' if here else 'no':5} {configuration.iterations:3} "
-        f"{configuration.width:6} {views:7} {terms:12} {what}"
-    )
+    return f"{configuration.iterations:3} {configuration.width:6} {views:7}"
 
 
 @app.command("show")
@@ -91,14 +100,12 @@ def _print_entry(entry: CatalogueEntry) -> None:
 
 
 def _print_files(model: Model) -> None:
-    from ifan.models.download import sha256_of
-
     description = model.description
     for field, value in description.configuration.model_dump().items():
         typer.echo(f"  {field.replace('_', ' '):14} {str(value).lower()}")
     typer.echo(f"  {'parameters':14} {model.parameters / 1e6:.2f} million")
-    typer.echo(f"  {'pictures':14} read at {description.sample_bits} bits")
-    typer.echo(f"  {'weights':14} {model.weights} (sha256 {sha256_of(model.weights)})")
+    typer.echo(f"  {'trained on':14} {description.sample_bits}-bit pictures")
+    typer.echo(f"  {'weights':14} {model.weights} (sha256 {model.sha256})")
     typer.echo(f"  {'graph':14} {model.shipped_graph or 'made when it is needed'}")
 
 
@@ -113,7 +120,7 @@ def import_model(
     ] = None,
     sample_bits: Annotated[
         int | None,
-        typer.Option(help="Bits of the pictures it was trained with, 8 or 16, if it is not known."),
+        typer.Option(help="Bits a sample of the pictures it was trained with: 8 or 16."),
     ] = None,
     overwrite: options.Overwrite = False,
 ) -> None:
@@ -137,7 +144,10 @@ def export(
     ],
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Write a model as ONNX, as safetensors, or as the released code wants it. Needs PyTorch."""
+    """Write a model as ONNX, as safetensors, or as the released code wants it.
+
+    Needs PyTorch, except to copy a graph that is there already.
+    """
     from ifan.models import store
 
     store.export_model(store.open_model(name), output, overwrite=overwrite)

@@ -7,6 +7,17 @@ from typing import Annotated
 
 import typer
 
+
+def path(text: str) -> Path:
+    """Take an argument as a path, unless it is empty, which would mean the current folder.
+
+    Whether there is such a file is found out later: one that is missing does not stop the others.
+    """
+    if not text:
+        raise typer.BadParameter("the name is empty")
+    return Path(text)
+
+
 Model = Annotated[
     str | None,
     typer.Option(
@@ -38,11 +49,18 @@ WorkingSize = Annotated[
 ]
 Left = Annotated[
     Path | None,
-    typer.Option("--left", readable=False, help="Left dual-pixel view, for a dual-pixel model."),
+    typer.Option(
+        "--left", parser=path, metavar="FILE", help="Left dual-pixel view, for a dual-pixel model."
+    ),
 ]
 Right = Annotated[
     Path | None,
-    typer.Option("--right", readable=False, help="Right dual-pixel view, for a dual-pixel model."),
+    typer.Option(
+        "--right",
+        parser=path,
+        metavar="FILE",
+        help="Right dual-pixel view, for a dual-pixel model.",
+    ),
 ]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace results that are there already.")

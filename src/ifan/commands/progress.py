@@ -59,4 +59,5 @@ def progress_of_download() -> Iterator[Callable[[int, int | None], None]]:
 
 def _interactive() -> bool:
     """Whether both streams are a terminal: else a bar would end up among the lines of a file."""
-    return sys.stdout.isatty() and sys.stderr.isatty()
+    # Either is None if it was closed before.
+    return all(stream is not None and stream.isatty() for stream in (sys.stdout, sys.stderr))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from ifan.errors import EngineError
 
@@ -17,6 +18,8 @@ _SIGNS = (
     "failed to allocate",
 )
 """What the engines' errors say when an allocation failed, in lower case."""
+
+_CONTROL_GROUP = Path("/sys/fs/cgroup")
 
 REMEDY = "give a smaller --working-size"
 
@@ -38,6 +41,22 @@ def allocation_errors(height: int, width: int) -> Iterator[None]:
         raise
 
 
+def available_memory() -> int:
+    """Return the bytes of memory that this process can still get without swapping."""
+    import psutil
+
+    available = psutil.virtual_memory().available
+    # In a container, less than the machine has may be allowed.
+    with suppress(OSError, ValueError):  # no such limit
+        limit = int((_CONTROL_GROUP / "memory.max").read_text())
+        used = int((_CONTROL_GROUP / "memory.current").read_text())
+        statistics = (_CONTROL_GROUP / "memory.stat").read_text().split()
+        # Copies of files, kept in case they are read again, give way.
+        kept = int(statistics[statistics.index("inactive_file") + 1])
+        available = min(available, max(0, limit - used + kept))
+    return available
+
+
 def require_memory(needed: float, height: int, width: int) -> None:
     """Refuse work that would not fit into the memory that is free now.
 
@@ -52,9 +71,7 @@ def require_memory(needed: float, height: int, width: int) -> None:
     Raises:
         EngineError: less is available.
     """
-    import psutil
-
-    available = psutil.virtual_memory().available
+    available = available_memory()
     if needed > available:
         reason = (
             f"{width}x{height} pixels at once need about {needed / 1e9:.1f} GB of memory, "

@@ -10,7 +10,13 @@ from ifan.images.geometry import resize
 from ifan.images.metadata import Metadata
 from ifan.images.photograph import Photograph, Pixels
 from ifan.images.reading import decode_photograph, read_photograph
-from ifan.images.writing import encode_photograph, output_format, write_map, write_photograph
+from ifan.images.writing import (
+    encode_photograph,
+    output_format,
+    require_room_for,
+    write_map,
+    write_photograph,
+)
 
 __all__ = [
     "FORMATS",
@@ -25,6 +31,7 @@ __all__ = [
     "is_picture_name",
     "output_format",
     "read_photograph",
+    "require_room_for",
     "resize",
     "side_by_side",
     "write_map",

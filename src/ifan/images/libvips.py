@@ -52,8 +52,18 @@ def to_image(array: npt.NDArray[Any]) -> pyvips.Image:
 
 
 def to_array(image: pyvips.Image) -> npt.NDArray[Any]:
-    """Compute an image: HxWxC, of uint8, uint16 or float32. Raises `pyvips.Error`."""
-    data = np.frombuffer(image.write_to_memory(), dtype=_DTYPES[image.format])
+    """Compute an image: HxWxC, of uint8, uint16 or float32.
+
+    Raises:
+        pyvips.Error: what the image is made from is damaged.
+        MemoryError: there is not enough.
+    """
+    try:
+        data = np.frombuffer(image.write_to_memory(), dtype=_DTYPES[image.format])
+    except pyvips.Error as error:
+        if "out of memory" in str(error):
+            raise MemoryError(str(error)) from error
+        raise
     return data.reshape(image.height, image.width, image.bands)
 
 

@@ -41,6 +41,8 @@ def read_photograph(path: str | os.PathLike[str]) -> Photograph:
         PictureError: there is no such file, or it is not, or not wholly, such a picture.
     """
     try:
+        if not (Path(path).is_file() or Path(path).is_dir()) and Path(path).exists():
+            raise PictureError(path, "is no regular file", f"give a picture as {FORMAT_NAMES}")
         data = Path(path).read_bytes()
     except FileNotFoundError as error:
         raise PictureError(path, "does not exist", "check the name") from error

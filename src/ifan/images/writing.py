@@ -67,8 +67,7 @@ def encode_photograph(
         OutputError: the format cannot hold the photograph.
     """
     name = picture_format.name
-    if photograph.alpha is not None and not picture_format.has_transparency:
-        raise OutputError(path, f"{name} has no transparency", "write a .png or .tif")
+    _require_transparency(photograph, picture_format, path)
     metadata = _upright(photograph)
     image = into_header(_image_of(photograph, picture_format), metadata)
     data = _save(image, picture_format, path)
@@ -107,6 +106,23 @@ def output_format(path: str | os.PathLike[str]) -> PictureFormat:
         OutputError: the suffix is none of those.
     """
     return _format_of(path, OUTPUT_SUFFIXES)
+
+
+def require_room_for(photograph: Photograph, path: str | os.PathLike[str]) -> None:
+    """Refuse a name whose format cannot hold the photograph, before any work is done on it.
+
+    Raises:
+        OutputError: the suffix is unknown, or transparency would be lost.
+    """
+    _require_transparency(photograph, output_format(path), path)
+
+
+def _require_transparency(
+    photograph: Photograph, picture_format: PictureFormat, path: str | os.PathLike[str]
+) -> None:
+    if photograph.alpha is not None and not picture_format.has_transparency:
+        reason = f"{picture_format.name} has no transparency"
+        raise OutputError(path, reason, "write a .png or .tif")
 
 
 def _format_of(

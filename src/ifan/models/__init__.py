@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ifan.models.checkpoints import (
         Checkpoint,
-        load_checkpoint,
         load_released_checkpoint,
         save_released_checkpoint,
         save_safetensors,
@@ -20,7 +19,6 @@ __all__ = [
     "Checkpoint",
     "Model",
     "export_onnx",
-    "load_checkpoint",
     "load_released_checkpoint",
     "open_model",
     "save_released_checkpoint",
@@ -31,7 +29,6 @@ _HOMES = {
     **dict.fromkeys(
         (
             "Checkpoint",
-            "load_checkpoint",
             "load_released_checkpoint",
             "save_released_checkpoint",
             "save_safetensors",

@@ -37,6 +37,10 @@ _DAMAGES = (
 )
 
 
+class ArchiveError(DownloadError):
+    """An archive that is damaged or does not hold what it should: another one may."""
+
+
 def extract_member(archive: Path, member: str, target: Path, *, limit_bytes: int) -> None:
     """Unpack one file of a zip archive that may be anything, even hostile.
 
@@ -48,8 +52,9 @@ def extract_member(archive: Path, member: str, target: Path, *, limit_bytes: int
         limit_bytes: the most that the file may unpack to.
 
     Raises:
-        DownloadError: the archive is damaged or none, does not hold the file, holds it encrypted,
-            as a link, too large, or in several versions, or the target cannot be written.
+        ArchiveError: the archive is damaged or none, does not hold the file, or holds it
+            encrypted, as a link, too large, or in several versions.
+        DownloadError: the archive cannot be read, or the target cannot be written.
     """
     _refuse_no_zip(archive)
     with _damages_told(archive):
@@ -90,7 +95,7 @@ def _wanted(archive: Path, members: list[zipfile.ZipInfo], base_name: str) -> zi
     wanted = [m for m in members if re.split(r"[/\\]", m.filename)[-1] == base_name]
     if not wanted:
         reason = f"does not hold {base_name}, but {_listed(members)}"
-        raise DownloadError(archive, reason, "check whether this is the right archive")
+        raise ArchiveError(archive, reason, "check whether this is the right archive")
     first, *twins = wanted
     for twin in twins:
         if (twin.CRC, twin.file_size) != (first.CRC, first.file_size):
@@ -146,5 +151,5 @@ def _shown(member: zipfile.ZipInfo) -> str:
     return path if len(path) <= _SHOWN_CHARACTERS else f"...{path[3 - _SHOWN_CHARACTERS :]}"
 
 
-def _bad_archive(archive: Path, reason: str) -> DownloadError:
-    return DownloadError(archive, reason, "get it again from its publisher")
+def _bad_archive(archive: Path, reason: str) -> ArchiveError:
+    return ArchiveError(archive, reason, "get it again from its publisher")

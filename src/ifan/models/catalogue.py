@@ -19,7 +19,7 @@ class PublishedScore(BaseModel):
         ssim: structural similarity, up to 1; higher is better.
         mae: mean absolute error of values scaled to [0, 1]; lower is better. None: not published.
         lpips: perceptual distance with AlexNet features; lower is better. None: not published.
-        verified: the number was compared with its source; otherwise it is quoted from memory.
+        verified: the number was compared with its source; otherwise nobody has compared it yet.
         source: who published it.
     """
 
@@ -49,8 +49,8 @@ class CatalogueEntry(BaseModel):
         sha256: SHA-256 of that archive in hexadecimal digits. None: unknown.
         terms: the licence of the weights, as an SPDX-like short name.
         rights_holder: who can grant other terms. None: nobody in particular.
-        sample_bits: bits a sample of the pictures the model was trained on; 16 means that values
-            were read as 16-bit integers / 65535, 8 that they were read as 8-bit integers / 255.
+        sample_bits: bits a sample of the pictures it was trained with; evaluation reads pictures
+            so: 8 means values 0 to 255 divided by 255, 16 means 0 to 65535 divided by 65535.
         mode: `--mode` of the released code, also the model's name in result folders. None if
             bundled.
         network: `--network` of the released code. None if bundled.

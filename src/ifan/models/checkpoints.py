@@ -7,7 +7,6 @@ carries the configuration in its metadata besides. Nothing but tensors is ever u
 from __future__ import annotations
 
 import io
-import json
 import os
 import pickle
 import warnings
@@ -17,25 +16,21 @@ from typing import NamedTuple
 import safetensors
 import safetensors.torch
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
 from ifan.errors import ModelError
 from ifan.files import write_atomically
 from ifan.models import released
-from ifan.models.configuration import Configuration, Description
+from ifan.models.configuration import (
+    METADATA_KEY,
+    REBLURRING_PREFIX,
+    Configuration,
+    Description,
+)
+from ifan.models.headers import damaged, faults_told, is_safetensors, not_an_ifan
 from ifan.networks import IFAN, ReblurringNetwork
 
-SAFETENSORS_SUFFIX = ".safetensors"
-RELEASED_SUFFIXES = (".pytorch", ".pth", ".pt")
-METADATA_KEY = "ifan"
-"""Key of a safetensors file's metadata under which its description stands, as JSON."""
-
 _SHOWN_DIFFERENCES = 4
-
-
-class _DamagedError(Exception):
-    """A file's bytes are not what `torch.save` writes."""
 
 
 class Checkpoint(NamedTuple):
@@ -44,7 +39,7 @@ class Checkpoint(NamedTuple):
     Attributes:
         network: the deblurring network, float32, in evaluation mode.
         reblurring: the reblurring network that it was trained with, if the file has it.
-        description: the configuration of the network and how pictures are read for it.
+        description: the configuration of the network, and the pictures it was trained with.
     """
 
     network: IFAN
@@ -52,8 +47,10 @@ class Checkpoint(NamedTuple):
     description: Description
 
 
-def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
-    """Load a checkpoint: safetensors or a `torch.save`d file, ours or released.
+def load_released_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+    """Load a checkpoint in the released layout, in either container, ours or released.
+
+    The containers are safetensors and what `torch.save` writes; the file's content tells which.
 
     Width, N and dual-pixel are read off the shapes; the reading of the IAC from the file's metadata
     or markers, without which it is a released checkpoint's (shared filters, output activation).
@@ -82,13 +79,10 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
                 )
             _fill(reblurring, reblurring_tensors)
     except KeyError as error:
-        raise _not_an_ifan(path, f"{error.args[0]} is missing") from error
+        raise not_an_ifan(path, f"{error.args[0]} is missing") from error
     except ValueError as error:
-        raise _not_an_ifan(path, str(error)) from error
+        raise not_an_ifan(path, str(error)) from error
     return Checkpoint(network, reblurring, description)
-
-
-load_released_checkpoint = load_checkpoint
 
 
 def save_released_checkpoint(
@@ -112,7 +106,7 @@ def save_released_checkpoint(
     }
     if reblurring is not None:
         tensors |= {
-            f"{released.REBLURRING_PREFIX}{name}": tensor
+            f"module.{REBLURRING_PREFIX}{name}": tensor
             for name, tensor in released.to_released(reblurring).items()
         }
     buffer = io.BytesIO()
@@ -134,7 +128,7 @@ def save_safetensors(
         path: the file.
         network: the deblurring network.
         reblurring: the reblurring network that it was trained with, to be kept as well.
-        sample_bits: bits a sample of the pictures that the network was trained on, 8 or 16.
+        sample_bits: bits a sample of the pictures it was trained with, 8 or 16.
         overwrite: whether a file of that name is replaced.
 
     Raises:
@@ -143,52 +137,41 @@ def save_safetensors(
     tensors = released.to_released(network)
     if reblurring is not None:
         tensors |= {
-            f"reblurNet.{name}": tensor for name, tensor in released.to_released(reblurring).items()
+            f"{REBLURRING_PREFIX}{name}": tensor
+            for name, tensor in released.to_released(reblurring).items()
         }
-    metadata = {METADATA_KEY: json.dumps(Description.of(network, sample_bits).to_metadata())}
+    metadata = {METADATA_KEY: Description.of(network, sample_bits).to_json()}
     data = safetensors.torch.save(tensors, metadata=metadata)
     write_atomically(path, data, overwrite=overwrite)
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], str | None]:
     """Return the tensors of a file and, if there is one, its description as JSON."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(16)
-        if not start:
-            raise ModelError(path, "is empty", "download or copy it again")
-        if start[8:9] == b"{":  # a safetensors header is JSON after its length in eight bytes
+    with faults_told(path):
+        if is_safetensors(path):
             with safetensors.safe_open(path, framework="pt") as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
                 return tensors, (file.metadata() or {}).get(METADATA_KEY)
-        content = _unpickled(path)
-    except FileNotFoundError as error:
-        raise ModelError(path, "does not exist", "check the name") from error
-    except OSError as error:
-        raise ModelError(path, f"cannot be read ({error.strerror})", "check the file") from error
+        return _tensors_only(path, _unpickled(path)), None
+
+
+def _unpickled(path: Path) -> object:
+    """Return what `torch.save` wrote, if that is nothing but tensors and plain values."""
+    try:
+        # Given a path, torch.load would go by the name.
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about what is odd in a file that is refused anyway
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
     except pickle.UnpicklingError as error:
         raise ModelError(
             path,
             "is no checkpoint, or holds other things than tensors, which are never loaded",
             "give a file that torch.save wrote from a state dict, or a .safetensors file",
         ) from error
-    except (safetensors.SafetensorError, _DamagedError) as error:
-        raise ModelError(
-            path, "is damaged or no checkpoint at all", "download or copy it again"
-        ) from error
-    return _tensors_only(path, content), None
-
-
-def _unpickled(path: Path) -> object:
-    """Return what `torch.save` wrote, if that is nothing but tensors and plain values."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about what is odd in a file that is refused anyway
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, pickle.UnpicklingError):
-        raise
     except Exception as error:  # of a damaged file, it can be any: it runs into bytes at random
-        raise _DamagedError from error
+        raise damaged(path) from error
 
 
 def _tensors_only(path: Path, content: object) -> dict[str, Tensor]:
@@ -205,14 +188,7 @@ def _described(metadata: str | None, inferred: Configuration) -> Description:
     """Return what the metadata say, or else what the shapes and markers do."""
     if metadata is None:
         return Description(configuration=inferred)
-    try:
-        description = Description.from_metadata(json.loads(metadata))
-    except ValidationError as error:
-        fault = error.errors()[0]
-        field = ".".join(map(str, fault["loc"]))
-        raise ValueError(f"its metadata are wrong: {field}: {fault['msg']}") from error
-    except ValueError as error:
-        raise ValueError(f"its metadata are not understood: {error}") from error
+    description = Description.from_json(metadata)
     for field in ("width", "iterations", "dual_pixel"):
         said, found = getattr(description.configuration, field), getattr(inferred, field)
         if said != found:
@@ -228,9 +204,3 @@ def _fill(network: IFAN | ReblurringNetwork, tensors: released.State) -> None:
         raise ValueError(", ".join(found[:_SHOWN_DIFFERENCES]) + more)
     released.load_released(network, {name: tensor.float() for name, tensor in tensors.items()})
     network.eval()
-
-
-def _not_an_ifan(path: str | os.PathLike[str], reason: str) -> ModelError:
-    return ModelError(
-        path, f"does not hold the weights of an IFAN: {reason}", "check that it is the right file"
-    )

@@ -1,11 +1,18 @@
 """What a checkpoint's weights are weights of."""
 
-from typing import TYPE_CHECKING, Any, Literal, Self
+import json
+from typing import TYPE_CHECKING, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, PositiveInt
+from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
 if TYPE_CHECKING:
     from ifan.networks import IFAN
+
+METADATA_KEY = "ifan"
+"""Key of a safetensors file's or graph's metadata under which its description stands, as JSON."""
+
+REBLURRING_PREFIX = "reblurNet."
+"""How the names of the reblurring network's tensors begin; files may put `module.` before it."""
 
 
 class Configuration(BaseModel):
@@ -34,8 +41,8 @@ class Description(BaseModel):
 
     Attributes:
         configuration: the variant of the network.
-        sample_bits: bits a sample of the pictures that the network was trained on: 8 means values
-            0 to 255 divided by 255, 16 means values 0 to 65535 divided by 65535.
+        sample_bits: bits a sample of the pictures it was trained with; evaluation reads pictures
+            so: 8 means values 0 to 255 divided by 255, 16 means 0 to 65535 divided by 65535.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,21 +56,31 @@ class Description(BaseModel):
         fields = {name: getattr(network, name) for name in Configuration.model_fields}
         return cls.model_validate({"configuration": fields, "sample_bits": sample_bits})
 
-    def to_metadata(self) -> dict[str, Any]:
+    def to_json(self) -> str:
         """Return the description as it stands in a file: one flat table."""
-        return self.configuration.model_dump() | {"sample_bits": self.sample_bits}
+        return json.dumps(self.configuration.model_dump() | {"sample_bits": self.sample_bits})
 
     @classmethod
-    def from_metadata(cls, metadata: Any) -> Self:
+    def from_json(cls, text: str) -> Self:
         """Read a description from a file's flat table, which may hold notes besides.
 
         Raises:
-            ValueError: it is no table, or something is missing or impossible.
+            ValueError: it is no table, or something is missing or impossible; says so in one line.
         """
-        if not isinstance(metadata, dict):
-            raise ValueError("they are no table")
-        configuration = {name: metadata.get(name) for name in Configuration.model_fields}
-        return cls(
-            configuration=Configuration.model_validate(configuration),
-            sample_bits=metadata.get("sample_bits", 8),
-        )
+        try:
+            table = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"its metadata are not understood: {error}") from error
+        if not isinstance(table, dict):
+            raise ValueError("its metadata are not understood: they are no table")
+        try:
+            return cls(
+                configuration=Configuration.model_validate(
+                    {name: table.get(name) for name in Configuration.model_fields}
+                ),
+                sample_bits=table.get("sample_bits", 8),
+            )
+        except ValidationError as error:
+            fault = error.errors()[0]
+            field = ".".join(map(str, fault["loc"]))
+            raise ValueError(f"its metadata are wrong: {field}: {fault['msg']}") from error

@@ -7,7 +7,6 @@ broken download, so the transfer itself is ours: `ResumingDownloader`.
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import re
 import sys
@@ -26,6 +25,7 @@ import requests
 import urllib3.exceptions
 
 from ifan.errors import DownloadError
+from ifan.files import sha256_of
 
 if sys.platform == "win32":
     import msvcrt
@@ -103,19 +103,6 @@ def download(
     except OSError as error:
         raise cannot_write(target, error) from error
     return target
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, as 64 lower-case hexadecimal digits.
-
-    Raises:
-        DownloadError: the file cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise cannot_read(path, error) from error
 
 
 def _refuse_unusable(address: str, name: str) -> None:

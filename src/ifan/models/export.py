@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 import warnings
@@ -16,12 +15,10 @@ from torch import Tensor, nn
 from ifan.engines import Array, Choice, open_engine
 from ifan.errors import ModelError
 from ifan.files import require_free, write_atomically
-from ifan.models.configuration import Description
+from ifan.models.configuration import METADATA_KEY, Description
 from ifan.networks import IFAN
 
 OPSET = 17
-METADATA_KEY = "ifan"
-"""Key of the graph's metadata under which the description stands, as JSON."""
 
 _TRACED_SIZE = (64, 96)
 _CHECKED_SIZE = (88, 72)
@@ -60,7 +57,7 @@ def export_onnx(
     Args:
         path: the file.
         network: float32, on the CPU.
-        sample_bits: bits a sample of the pictures that the network was trained on, 8 or 16.
+        sample_bits: bits a sample of the pictures it was trained with, 8 or 16.
         overwrite: whether a file of that name is replaced.
 
     Raises:
@@ -71,7 +68,7 @@ def export_onnx(
     graph = onnx.load_from_string(_trace(network))
     description = Description.of(network, sample_bits)
     entry = graph.metadata_props.add()
-    entry.key, entry.value = METADATA_KEY, json.dumps(description.to_metadata())
+    entry.key, entry.value = METADATA_KEY, description.to_json()
     onnx.checker.check_model(graph, full_check=True)
     data = graph.SerializeToString()
     difference = _difference(data, network)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ifan.models.configuration import Configuration
+from ifan.models.configuration import REBLURRING_PREFIX, Configuration
 from ifan.networks import IFAN, ReblurringNetwork
 from ifan.networks.iac import PARTS, released_channel_order
 from ifan.networks.reblurring import COLOURS
@@ -22,7 +22,7 @@ from ifan.networks.reblurring import COLOURS
 State = dict[str, Tensor]
 
 NETWORK_PREFIX = "module.Network."
-REBLURRING_PREFIX = "module.reblurNet."
+"""How the names of the network's tensors begin in a released file."""
 
 _NETWORK_NAMES = {
     **{
@@ -86,8 +86,8 @@ def split_released(tensors: State) -> tuple[State, State, set[str]]:
         name = key.removeprefix("module.").removeprefix("Network.")
         if name in _MARKERS:
             markers.add(name)
-        elif name.startswith("reblurNet."):
-            reblurring[name.removeprefix("reblurNet.")] = tensor
+        elif name.startswith(REBLURRING_PREFIX):
+            reblurring[name.removeprefix(REBLURRING_PREFIX)] = tensor
         else:
             network[name] = tensor
     return network, reblurring, markers

@@ -8,8 +8,6 @@ from checkpoints in the graphs folder, where they may be deleted at any time.
 from __future__ import annotations
 
 import hashlib
-import json
-import math
 import os
 import re
 from collections.abc import Callable
@@ -19,13 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import platformdirs
-import safetensors
 
 from ifan.engines.selection import INSTALL, installed
 from ifan.errors import ModelError, OutputError
-from ifan.files import make_folder, require_free
+from ifan.files import exists, make_folder, require_free, sha256_of, write_atomically
 from ifan.models.catalogue import CatalogueEntry, catalogue, find
 from ifan.models.configuration import Description
+from ifan.models.headers import Header, faults_told, read_header
 
 if TYPE_CHECKING:
     from ifan.models.checkpoints import Checkpoint
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = "ifan-s"
 WEIGHTS_NAME = "model.safetensors"
 GRAPH_NAME = "model.onnx"
-EXPORT_SUFFIXES = (".onnx", ".safetensors", ".pytorch", ".pth", ".pt")
 
 _GRAPH_VERSION = 1
 """Raised whenever the exported graph changes, so that older graphs are not used any more."""
@@ -66,26 +63,39 @@ class Model:
         self.entry = entry
 
     @cached_property
+    def _header(self) -> Header | None:
+        return read_header(self.weights)
+
+    @cached_property
     def description(self) -> Description:
         """What the weights are weights of.
 
         Raises:
-            ModelError: the weights cannot be read.
+            ModelError: the weights cannot be read, or not without PyTorch.
         """
-        return _described(self.weights) or self.checkpoint.description
+        said = self._header.description if self._header else None
+        return said or self.checkpoint.description
 
     @property
     def parameters(self) -> int:
         """Number of parameters of the deblurring network.
 
         Raises:
+            ModelError: the weights cannot be read, or not without PyTorch.
+        """
+        if self._header:
+            return self._header.parameters
+        return sum(parameter.numel() for parameter in self.network().parameters())
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the file of weights, in hexadecimal digits.
+
+        Raises:
             ModelError: the weights cannot be read.
         """
-        if _described(self.weights) is None:
-            return sum(parameter.numel() for parameter in self.network().parameters())
-        with safetensors.safe_open(self.weights, framework="numpy") as file:
-            names = (name for name in file.keys() if not name.startswith("reblurNet."))  # noqa: SIM118
-            return sum(math.prod(file.get_slice(name).get_shape()) for name in names)
+        with faults_told(self.weights):
+            return sha256_of(self.weights)
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
@@ -95,15 +105,21 @@ class Model:
             ModelError: PyTorch is missing, or the weights cannot be read.
         """
         if not installed("torch"):
+            read_header(self.weights)  # refuses a damaged file, which PyTorch would not mend
             raise ModelError(self.weights, "needs PyTorch to be read", INSTALL["torch"])
-        from ifan.models.checkpoints import load_checkpoint
+        from ifan.models.checkpoints import load_released_checkpoint
 
-        return load_checkpoint(self.weights)
+        return load_released_checkpoint(self.weights)
 
     @property
     def has_graph(self) -> bool:
-        """Whether there is an ONNX graph, or one can be made here."""
-        return self.shipped_graph is not None or (installed("torch") and installed("onnx"))
+        """Whether there is an ONNX graph, or one can be made here.
+
+        Raises:
+            ModelError: the weights cannot be read.
+        """
+        can_be_made = installed("torch") and installed("onnx")
+        return self.shipped_graph is not None or can_be_made or exists(self._kept_graph)
 
     def network(self) -> IFAN:
         """Return the network in PyTorch (ModelError as for `checkpoint`)."""
@@ -118,19 +134,26 @@ class Model:
         """
         if self.shipped_graph is not None:
             return self.shipped_graph
-        checkpoint = self.checkpoint
-        _require_onnx(self.weights)
-        from ifan.models.download import sha256_of
+        if not exists(self._kept_graph):
+            self._make_graph(self._kept_graph)
+        return self._kept_graph
+
+    @cached_property
+    def _kept_graph(self) -> Path:
+        """Where the graph made from these very weights is kept, once it is made."""
+        return graphs_folder() / f"{self.sha256[:32]}-{_GRAPH_VERSION}.onnx"
+
+    def _make_graph(self, path: Path) -> None:
+        network, _, description = self.checkpoint
+        if not installed("onnx"):
+            raise ModelError(
+                self.weights, "needs the package onnx to become a graph", INSTALL["onnx"]
+            )
         from ifan.models.export import export_onnx
 
-        name = f"{sha256_of(self.weights)[:32]}-{_GRAPH_VERSION}.onnx"
-        graph = graphs_folder() / name
-        if not graph.exists():
-            make_folder(graph.parent)
-            # Two processes may make the same graph at once; either's is right.
-            bits = checkpoint.description.sample_bits
-            export_onnx(graph, checkpoint.network, sample_bits=bits, overwrite=True)
-        return graph
+        make_folder(path.parent)
+        # Two processes may make the same graph at once; either's is right.
+        export_onnx(path, network, sample_bits=description.sample_bits, overwrite=True)
 
 
 def models_folder() -> Path:
@@ -188,7 +211,8 @@ def available_models() -> list[Model]:
         if entry.origin == "bundled"
     ]
     folder = models_folder()
-    names = sorted(weights.parent.name for weights in folder.glob(f"*/{WEIGHTS_NAME}"))
+    found = folder.glob(f"*/{WEIGHTS_NAME}")
+    names = sorted(weights.parent.name for weights in found if weights.is_file())
     return models + [_model_of_folder(folder / name, name, find(name)) for name in names]
 
 
@@ -204,7 +228,8 @@ def import_model(
     Args:
         source: the checkpoint file.
         name: what to call it; by default the file's name without its suffix.
-        sample_bits: how pictures are read for it, 8 or 16, where the file does not say.
+        sample_bits: bits a sample of the pictures it was trained with, 8 or 16; evaluation reads
+            pictures so. None: what the catalogue says, or the file, or else 8.
         overwrite: whether a model of that name is replaced.
 
     Raises:
@@ -215,30 +240,28 @@ def import_model(
     model = Model(Path(source).stem, Path(source))
     name = name or model.name
     entry = find(name)
+    _refuse_name(name, entry)
+    network, reblurring, description = model.checkpoint
+    if entry is not None and description.configuration != entry.configuration:
+        reason = f"is another network than {entry.name}: {description.configuration}"
+        raise ModelError(source, reason, "give it another --name")
+    from ifan.models.checkpoints import save_safetensors
+
+    folder = models_folder() / (entry.name if entry else name)
+    make_folder(folder)
+    bits = sample_bits or (entry or description).sample_bits
+    weights = folder / WEIGHTS_NAME
+    save_safetensors(weights, network, reblurring, sample_bits=bits, overwrite=overwrite)
+    return _model_of_folder(folder, folder.name, entry)
+
+
+def _refuse_name(name: str, entry: CatalogueEntry | None) -> None:
     if not _is_name(name) or (entry is not None and entry.origin == "bundled"):
         raise ModelError(
             name,
             "cannot be the name of an imported model",
             "give --name with letters, digits, dots, dashes and underscores",
         )
-    checkpoint = model.checkpoint
-    if entry is not None and checkpoint.description.configuration != entry.configuration:
-        reason = f"is another network than {entry.name}: {checkpoint.description.configuration}"
-        raise ModelError(source, reason, "give it another --name")
-    if sample_bits is None:
-        sample_bits = entry.sample_bits if entry else checkpoint.description.sample_bits
-    from ifan.models.checkpoints import save_safetensors
-
-    folder = models_folder() / (entry.name if entry else name)
-    make_folder(folder)
-    save_safetensors(
-        folder / WEIGHTS_NAME,
-        checkpoint.network,
-        checkpoint.reblurring,
-        sample_bits=sample_bits,
-        overwrite=overwrite,
-    )
-    return _model_of_folder(folder, folder.name, entry)
 
 
 class Fetched(NamedTuple):
@@ -277,38 +300,61 @@ def download_model(
         ModelError: there is no such model to download, it is no checkpoint, or PyTorch is missing.
         OutputError: it is here already, or cannot be written.
     """
-    from ifan.models.archives import extract_member
-    from ifan.models.download import download, sha256_of
+    from ifan.models.archives import ArchiveError
+    from ifan.models.download import download
 
     entry = find(name)
     if entry is None or entry.address is None:
         known = ", ".join(e.name for e in catalogue() if e.address)
         raise ModelError(name, "is no model that is downloaded", f"choose one of {known}")
+    _refuse_useless_download(entry)
+    source = address or entry.address
+    pinned = sha256 or entry.sha256
+    archive = download(
+        source,
+        models_folder().parent / "downloads",
+        # Another address may hold another archive.
+        name=f"checkpoints-{hashlib.sha256(source.encode()).hexdigest()[:8]}.zip",
+        sha256=pinned,
+        progress=progress,
+    )
+    try:
+        model = _import_member(archive, entry)
+    except (ArchiveError, ModelError) as error:
+        if pinned:
+            raise
+        # Nothing but its content tells that it is a wrong one: kept, it would be taken for right.
+        archive.unlink(missing_ok=True)
+        remedy = "check the address, and run it again to download the archive anew"
+        raise type(error)(error.subject, error.reason, remedy) from error
+    return Fetched(model, archive, sha256_of(archive))
+
+
+def _refuse_useless_download(entry: CatalogueEntry) -> None:
+    """Say before the download what would be in the way of the import after it."""
     if not installed("torch"):
-        raise ModelError(name, "needs PyTorch to be read", INSTALL["torch"])
+        raise ModelError(entry.name, "needs PyTorch to be read", INSTALL["torch"])
     folder = models_folder() / entry.name
     if (folder / WEIGHTS_NAME).exists():
         raise OutputError(folder, "is there already", "use it, or remove it to fetch it again")
-    source = address or entry.address
-    archives = models_folder().parent / "downloads"
-    archive = download(
-        source,
-        archives,
-        # Another address may hold another archive.
-        name=f"checkpoints-{hashlib.sha256(source.encode()).hexdigest()[:8]}.zip",
-        sha256=sha256 or entry.sha256,
-        progress=progress,
-    )
-    member = archives / entry.file
+
+
+def _import_member(archive: Path, entry: CatalogueEntry) -> Model:
+    """Import a released checkpoint out of the archive that holds it."""
+    from ifan.models.archives import extract_member
+
+    member = archive.with_name(entry.file)
     extract_member(archive, entry.file, member, limit_bytes=_CHECKPOINT_LIMIT_BYTES)
     try:
-        return Fetched(import_model(member, entry.name), archive, sha256_of(archive))
+        return import_model(member, entry.name)
     finally:
         member.unlink(missing_ok=True)
 
 
 def export_model(model: Model, path: Path, *, overwrite: bool = False) -> None:
-    """Write a model in the form that the suffix of `path` says. Needs PyTorch.
+    """Write a model in the form that the suffix of `path` says.
+
+    A graph that came with the weights, or was made here before, is copied; all else needs PyTorch.
 
     Args:
         model: the model.
@@ -319,26 +365,41 @@ def export_model(model: Model, path: Path, *, overwrite: bool = False) -> None:
         OutputError: the suffix is none of these, the file exists, or it cannot be written.
         ModelError: the weights cannot be read, or not without PyTorch.
     """
-    suffix = path.suffix.lower()
-    if suffix not in EXPORT_SUFFIXES:
-        raise OutputError(
-            path, "is of no kind that is written", f"use {', '.join(EXPORT_SUFFIXES)}"
-        )
+    write = _WRITERS.get(path.suffix.lower())
+    if write is None:
+        raise OutputError(path, "is of no kind that is written", f"use {', '.join(_WRITERS)}")
     require_free(path, overwrite=overwrite)
+    write(model, path, overwrite)
+
+
+def _write_graph(model: Model, path: Path, overwrite: bool) -> None:
+    graph = model.graph()
+    with faults_told(graph):
+        content = graph.read_bytes()
+    write_atomically(path, content, overwrite=overwrite)
+
+
+def _write_safetensors(model: Model, path: Path, overwrite: bool) -> None:
     network, reblurring, description = model.checkpoint
-    if suffix == ".onnx":
-        _require_onnx(path)
-        from ifan.models.export import export_onnx
+    from ifan.models.checkpoints import save_safetensors
 
-        export_onnx(path, network, sample_bits=description.sample_bits, overwrite=overwrite)
-        return
-    from ifan.models.checkpoints import save_released_checkpoint, save_safetensors
+    bits = description.sample_bits
+    save_safetensors(path, network, reblurring, sample_bits=bits, overwrite=overwrite)
 
-    if suffix == ".safetensors":
-        bits = description.sample_bits
-        save_safetensors(path, network, reblurring, sample_bits=bits, overwrite=overwrite)
-    else:
-        save_released_checkpoint(path, network, reblurring, overwrite=overwrite)
+
+def _write_released(model: Model, path: Path, overwrite: bool) -> None:
+    network, reblurring, _ = model.checkpoint
+    from ifan.models.checkpoints import save_released_checkpoint
+
+    save_released_checkpoint(path, network, reblurring, overwrite=overwrite)
+
+
+_WRITERS: dict[str, Callable[[Model, Path, bool], None]] = {
+    ".onnx": _write_graph,
+    ".safetensors": _write_safetensors,
+    **dict.fromkeys((".pytorch", ".pth", ".pt"), _write_released),
+}
+"""Suffix of an exported file -> what writes it."""
 
 
 def _bundled_folder(entry: CatalogueEntry) -> Path:
@@ -350,21 +411,6 @@ def _model_of_folder(folder: Path, name: str, entry: CatalogueEntry | None = Non
     if not weights.is_file():
         raise ModelError(folder, f"holds no {WEIGHTS_NAME}", "give a model's folder or file")
     return Model(name, weights, graph if graph.is_file() else None, entry)
-
-
-def _described(weights: Path) -> Description | None:
-    """Return what a safetensors file says of itself; None if it says nothing or is no such file."""
-    try:
-        with safetensors.safe_open(weights, framework="numpy") as file:
-            metadata = (file.metadata() or {}).get("ifan")
-        return Description.from_metadata(json.loads(metadata)) if metadata else None
-    except (OSError, safetensors.SafetensorError, ValueError):
-        return None
-
-
-def _require_onnx(subject: Path) -> None:
-    if not installed("onnx"):
-        raise ModelError(subject, "needs the package onnx to become a graph", INSTALL["onnx"])
 
 
 def _is_name(text: str) -> bool:

@@ -16,8 +16,8 @@ from ifan.networks.layers import ResidualBlock, activated_conv3x3, conv3x3
 class DisparityMapEstimator(nn.Sequential):
     """The DME: from the filter encoder's feature to one disparity a cell.
 
-    Maps NxCxhxw to Nx1xhxw, in cells of that map, positive where the point of the right view
-    corresponds to a point further to the right in the left view.
+    Maps NxCxhxw to Nx1xhxw, in cells of that map. The left view at x looks like the right view at
+    x + disparity(x): positive where a point lies further to the right in the right view.
 
     Args:
         channels: channels C of the feature.

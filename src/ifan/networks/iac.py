@@ -55,9 +55,9 @@ def iterative_adaptive_convolution(
     """Filter `features` once for each of `filters` (Eq. 1).
 
     Args:
-        features: e_0, NxCxHxW; left unchanged.
-        filters: the filters of each iteration in turn. An iterator that makes them when they are
-            asked for keeps only one iteration's filters in memory.
+        features: e_0, NxCxHxW.
+        filters: the filters of each iteration in turn, at least one. An iterator that makes them
+            when they are asked for keeps only one iteration's filters in memory.
         final_activation: whether the leaky ReLU follows the last iteration as it follows the
             others; the reblurring network goes without.
 

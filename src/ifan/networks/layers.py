@@ -1,8 +1,8 @@
 """The building blocks that all parts of IFAN share (paper, Fig. 2 and the supplement's tables).
 
-Activations work in place, as does the addition in a residual unit: each acts on the fresh output of
-a convolution, whose gradient does not need that output, so training gives the same numbers with
-less memory. (What an activation returned must not be changed: its gradient needs it.)
+Activations work in place, as does the addition in a residual unit: each acts on a fresh tensor that
+no gradient needs, so training gives the same numbers with less memory. (What an activation
+returned must not be changed: its gradient needs it.)
 """
 
 from __future__ import annotations
