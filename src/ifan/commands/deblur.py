@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +18,8 @@ from ifan.files import exists, is_folder
 
 if TYPE_CHECKING:
     from ifan.worklist import Outcome
+
+STATUSES = ("done", "skipped", "failed")
 
 
 def deblur(
@@ -67,13 +71,22 @@ def deblur(
         for task in worklist.plan(inputs, output, recursive=recursive)
     ]
     deblurrer.load()  # before the clock runs
-    counts = {"done": 0, "skipped": 0, "failed": 0}
     outcomes = worklist.run(
         deblurrer, tasks, strength=strength, compare=compare, overwrite=overwrite
     )
-    debug = context.find_root().params["debug"]
+    sizes = [_size(task.source) for task in tasks]
+    counts = _work_off(outcomes, sizes, debug=context.find_root().params["debug"])
+    if len(tasks) > 1:
+        typer.echo(", ".join(f"{counts[status]} {status}" for status in STATUSES))
+    if counts["failed"]:
+        raise typer.Exit(1)
+
+
+def _work_off(outcomes: Iterator[Outcome], sizes: list[int], *, debug: bool) -> Counter[str]:
+    """Let the work be done, report each outcome as it comes, and count them by status."""
+    counts: Counter[str] = Counter()
     try:
-        with progress_over([_size(task.source) for task in tasks]) as advance:
+        with progress_over(sizes) as advance:
             started = time.monotonic()
             for outcome in outcomes:
                 counts[outcome.status] += 1
@@ -83,10 +96,7 @@ def deblur(
     except KeyboardInterrupt:
         typer.echo("stopped; the same command goes on where this one was", err=True)
         raise typer.Exit(130) from None
-    if len(tasks) > 1:
-        typer.echo(", ".join(f"{count} {status}" for status, count in counts.items()))
-    if counts["failed"]:
-        raise typer.Exit(1)
+    return counts
 
 
 def _report(outcome: Outcome, seconds: float, *, debug: bool) -> None:
