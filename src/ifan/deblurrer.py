@@ -39,8 +39,8 @@ _MAP_MARGIN = 64
 shows the border rather than the blur."""
 
 _BYTES_PER_PIXEL = 40
-"""Peak memory of all but the network, in bytes for each pixel of the photograph; measured with
-photographs of 100 megapixels."""
+"""Peak memory of all but the network, in bytes for each pixel of the photograph: the photograph
+itself, its correction in float32, the result, and what resampling takes, with some to spare."""
 
 _BAND_ROWS = 256
 
@@ -117,7 +117,7 @@ class Deblurrer:
 
         Raises:
             TypeError, ValueError: the arrays or the strength are not as described.
-            EngineError: memory does not suffice.
+            EngineError: memory does not suffice, or the network gives values that are no numbers.
         """
         _require_strength(strength)
         views = self._working_views(image, left, right)
@@ -147,7 +147,7 @@ class Deblurrer:
 
         Raises:
             TypeError, ValueError: the arrays are not as described.
-            EngineError: memory does not suffice.
+            EngineError: memory does not suffice, or the network gives values that are no numbers.
         """
         views = self._working_views(image, left, right)
         height, width = views[0].shape[:2]

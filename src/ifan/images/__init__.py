@@ -5,13 +5,12 @@ The only place in the project that knows pyvips.
 
 from ifan.images.colouring import coloured
 from ifan.images.comparison import side_by_side
-from ifan.images.formats import FORMATS, OUTPUT_SUFFIXES, PictureFormat, is_picture_name
+from ifan.images.formats import OUTPUT_SUFFIXES, is_picture_name
 from ifan.images.geometry import resize
 from ifan.images.metadata import Metadata
-from ifan.images.photograph import Photograph, Pixels
-from ifan.images.reading import decode_photograph, read_photograph
+from ifan.images.photograph import Photograph
+from ifan.images.reading import read_photograph
 from ifan.images.writing import (
-    encode_photograph,
     output_format,
     require_room_for,
     write_map,
@@ -19,15 +18,10 @@ from ifan.images.writing import (
 )
 
 __all__ = [
-    "FORMATS",
     "OUTPUT_SUFFIXES",
     "Metadata",
     "Photograph",
-    "PictureFormat",
-    "Pixels",
     "coloured",
-    "decode_photograph",
-    "encode_photograph",
     "is_picture_name",
     "output_format",
     "read_photograph",
