@@ -413,7 +413,8 @@ class TestFiles:
                 job(tmp_path / "photo", tmp_path / "result")
 
     @pytest.mark.parametrize(
-        "function", ["read_photograph", "resize", "write_photograph", "side_by_side"]
+        "function",
+        ["read_photograph", "rendition.resize", "write_photograph", "side_by_side"],
     )
     def test_memory_that_runs_out_anywhere(self, monkeypatch, photo, function):
         def fails(*_arguments, **_options):

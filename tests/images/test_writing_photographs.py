@@ -84,7 +84,7 @@ def test_the_suffix_tells_the_format(tmp_path, scene, suffix):
 @pytest.mark.parametrize(
     ("name", "line"),
     [
-        ("a.bmp", ".bmp is no format that is written; give it one of .jpg, .jpeg, .png, .tif"),
+        ("a.bmp", ".bmp is no format that is written; give it one of .jpg, .jpeg"),
         ("a", "has no suffix; give it one of .jpg"),
     ],
 )
@@ -127,6 +127,12 @@ def test_room_is_asked_for_before_the_work(tmp_path, scene):
         require_room_for(see_through, tmp_path / "a.gif")
     require_room_for(see_through, tmp_path / "a.png")
     require_room_for(photograph(scene), tmp_path / "a.jpg")
+
+
+def test_alpha_that_hides_nothing_does_not_keep_from_jpeg(tmp_path, scene):
+    write_photograph(photograph(scene, np.full(scene.shape[:2], 255, np.uint8)), tmp_path / "a.jpg")
+    with Image.open(tmp_path / "a.jpg") as written:
+        assert written.mode == "RGB"
 
 
 def test_alpha_to_jpeg_is_refused(tmp_path, scene):
@@ -199,7 +205,7 @@ def test_shapes_that_are_no_photograph(shape):
 
 
 def test_dtypes_that_are_no_photograph():
-    with pytest.raises(TypeError, match="float32"):
-        photograph(np.zeros((3, 3), np.float32))
+    with pytest.raises(TypeError, match="float64"):
+        photograph(np.zeros((3, 3), np.float64))
     with pytest.raises(ValueError, match="alpha is uint16"):
         photograph(np.zeros((3, 3), np.uint8), np.zeros((3, 3), np.uint16))

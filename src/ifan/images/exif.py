@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from itertools import islice
 
 from ifan.images.tiff_structure import (
     EXIF,
@@ -13,6 +14,7 @@ from ifan.images.tiff_structure import (
     Layout,
     StructureError,
     append_tree,
+    directory_offsets,
     in_order,
     link_to_first,
     read_fields,
@@ -23,6 +25,10 @@ from ifan.images.tiff_structure import (
 
 _ORIENTATION = 0x0112
 _THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 0x0201, 0x0202
+# Across, down, and their unit.
+_DENSITY = (0x011A, 0x011B, 0x0128)
+_INCHES = 2
+_SHORT, _RATIONAL = 3, 5
 _IMAGE_SIZE = {0x0100: "width", 0x0101: "height"}
 _PIXEL_SIZE = {0xA002: "width", 0xA003: "height"}
 
@@ -33,11 +39,20 @@ _DESCRIPTIVE = {0x010D, 0x010E, 0x010F, 0x0110, 0x011D, 0x0131, 0x0132, 0x013B, 
 _DESCRIPTIVE |= {0x4746, 0x4749, 0x8298, *range(0x9C9B, 0x9CA0), EXIF, GPS}
 
 
-def mended(block: bytes, height: int, width: int) -> bytes | None:
+def mended(
+    block: bytes, height: int, width: int, density: tuple[float, float] | None = None
+) -> bytes | None:
     """Make an EXIF block true of an upright picture of `height` x `width` pixels.
 
     The orientation becomes 1, the sizes those given, and the thumbnail, which shows the old picture
     the old way up, goes. Nothing moves, so maker notes, which hold offsets of their own, are valid.
+
+    Args:
+        block: the EXIF block.
+        height: number of rows of the picture.
+        width: number of columns of the picture.
+        density: in pixels per inch, where the block is the only place for it; it is set if the
+            block has a density.
 
     Returns:
         The block, or None where it cannot be read: an orientation nobody can mend must not stay.
@@ -49,6 +64,8 @@ def mended(block: bytes, height: int, width: int) -> bytes | None:
         fields, link = read_fields(block, first, layout)
         _set(out, fields, {_ORIENTATION: 1}, layout)
         _set(out, fields, {tag: sizes[name] for tag, name in _IMAGE_SIZE.items()}, layout)
+        if density is not None:
+            _set_density(out, fields, density, layout)
         if EXIF in fields:
             below, _ = read_fields(block, fields[EXIF].number(layout), layout)
             _set(out, below, {tag: sizes[name] for tag, name in _PIXEL_SIZE.items()}, layout)
@@ -57,11 +74,18 @@ def mended(block: bytes, height: int, width: int) -> bytes | None:
         return None
 
 
-def from_tiff(data: bytes) -> bytes | None:
-    """Collect what a TIFF file says of its photograph into an EXIF block, None if nothing."""
+def from_tiff(data: bytes, number: int = 0) -> bytes | None:
+    """Collect what a TIFF file says of its photograph into an EXIF block, None if nothing.
+
+    Args:
+        data: the whole file.
+        number: which one of its directories is that of the photograph, from 0.
+    """
     try:
-        layout, first = read_header(data)
-        directory = _descriptive(read_tree(data, first, layout, SUBDIRECTORIES))
+        layout, _ = read_header(data)
+        offset = next(islice(directory_offsets(data), number, None), 0)
+        found = read_tree(data, offset, layout, SUBDIRECTORIES)
+        directory = _of_tags(found, {*_DESCRIPTIVE, *_DENSITY})
     except StructureError:
         return None
     # Fields may share their bytes; a file made to explode must not.
@@ -81,14 +105,15 @@ def as_tiff_fields(block: bytes, order: str) -> Directory:
         order: the byte order of the TIFF file, "<" or ">".
     """
     layout, first = read_header(block)
-    return in_order(_descriptive(read_tree(block, first, layout)), layout.order, order)
+    found = _of_tags(read_tree(block, first, layout), _DESCRIPTIVE)
+    return in_order(found, layout.order, order)
 
 
 _MARKS = {"<": b"II", ">": b"MM"}
 
 
-def _descriptive(directory: Directory) -> Directory:
-    return {tag: item for tag, item in directory.items() if tag in _DESCRIPTIVE}
+def _of_tags(directory: Directory, tags: set[int]) -> Directory:
+    return {tag: item for tag, item in directory.items() if tag in tags}
 
 
 def _set(out: bytearray, fields: dict[int, Field], numbers: dict[int, int], layout: Layout) -> None:
@@ -102,6 +127,22 @@ def _set(out: bytearray, fields: dict[int, Field], numbers: dict[int, int], layo
         except (KeyError, struct.error):
             continue
         out[field.position : field.position + len(value)] = value
+
+
+def _set_density(
+    out: bytearray, fields: dict[int, Field], density: tuple[float, float], layout: Layout
+) -> None:
+    x, y, unit = (fields.get(tag) for tag in _DENSITY)
+    for field, value in zip((x, y), density, strict=True):
+        if field is None or field.type != _RATIONAL:
+            return
+        out[field.position : field.position + 8] = _rational(value, layout)
+    if unit is not None:
+        _set(out, fields, {_DENSITY[2]: _INCHES}, layout)
+
+
+def _rational(value: float, layout: Layout) -> bytes:
+    return struct.pack(layout.order + "LL", round(value * 1000), 1000)
 
 
 def _without_thumbnail(out: bytearray, link: int, layout: Layout) -> bytes:
@@ -120,3 +161,17 @@ def _without_thumbnail(out: bytearray, link: int, layout: Layout) -> bytes:
         out[start:end] = bytes(end - start)
     # Mostly it is the last thing in the block, and the block can end before it.
     return bytes(out[:start] if end == len(out) else out)
+
+
+def of_density(density: tuple[float, float]) -> bytes:
+    """Make an EXIF block of a density in pixels per inch and nothing else."""
+    layout = Layout("<", big=False)
+    x, y, unit = _DENSITY
+    fields: Directory = {
+        x: Field(_RATIONAL, _rational(density[0], layout), 0),
+        y: Field(_RATIONAL, _rational(density[1], layout), 0),
+        unit: Field(_SHORT, struct.pack("<H", _INCHES), 0),
+    }
+    block = bytearray(struct.pack("<2sHL", b"II", 42, 0))
+    link_to_first(block, append_tree(block, fields, layout), layout)
+    return bytes(block)

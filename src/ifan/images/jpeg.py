@@ -9,21 +9,41 @@ from dataclasses import replace
 from ifan.images import iptc
 from ifan.images.metadata import Density, DoesNotFitError, Metadata
 
-_APP0, _APP1, _APP13, _COM, _SOS = 0xE0, 0xE1, 0xED, 0xFE, 0xDA
+_APP0, _APP1, _APP13, _COM, _SOS, _DQT = 0xE0, 0xE1, 0xED, 0xFE, 0xDA, 0xDB
 # Markers without a length: restarts and the start of the image.
 _BARE = {0x01, *range(0xD0, 0xD9)}
 _FILL = 0xFF
 _LARGEST = 65533
+# Tables K.1 and K.2 of the JPEG standard (ITU-T T.81), row by row, which writers scale by quality.
+_LUMINANCE = (
+    *(16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55),
+    *(14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51, 87, 80, 62),
+    *(18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92),
+    *(49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99),
+)
+_CHROMINANCE = (
+    *(17, 18, 24, 47, 99, 99, 99, 99, 18, 21, 26, 66, 99, 99, 99, 99),
+    *(24, 26, 56, 99, 99, 99, 99, 99, 47, 66, 99, 99, 99, 99, 99, 99),
+    *([99] * 32),
+)
+# Where in a table each number of the file's zigzag order belongs.
+_ZIGZAG = sorted(
+    range(64),
+    key=lambda at: (sum(divmod(at, 8)), at // 8 if sum(divmod(at, 8)) % 2 else at % 8),
+)
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 
 
 def completed(metadata: Metadata, data: bytes) -> Metadata:
     """Add to what libvips found in a JPEG file what it did not, and unwrap the IPTC records."""
     density, comment = None, None
+    tables: dict[int, list[int]] = {}
     for marker, payload in _segments(data):
         # Without unit (the byte after "JFIF\0" and the version) the numbers are but a ratio.
         if marker == _APP0 and payload[:5] == b"JFIF\0" and payload[7:8] != b"\0":
             density = metadata.density
+        if marker == _DQT:
+            tables |= _quantisation(payload)
         if marker == _COM and comment is None:
             comment = payload.rstrip(b"\0").decode("utf-8", "replace")
     return replace(
@@ -32,6 +52,7 @@ def completed(metadata: Metadata, data: bytes) -> Metadata:
         # libvips takes 72 per inch for granted; EXIF does too.
         density=metadata.density if metadata.exif else density,
         comment=comment,
+        jpeg_quality=_quality(tables),
     )
 
 
@@ -66,6 +87,39 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
         (size,) = struct.unpack_from(">H", data, position + 2)
         yield marker, data[position + 4 : position + 2 + size]
         position += 2 + max(size, 2)
+
+
+def _quantisation(payload: bytes) -> dict[int, list[int]]:
+    """Read a segment of quantisation tables: number, and 64 steps row by row."""
+    tables = {}
+    while len(payload) > 64:
+        is_wide, number = divmod(payload[0], 16)
+        size = 128 if is_wide else 64
+        steps = payload[1 : 1 + size]
+        if len(steps) < size:
+            break
+        zigzag = struct.unpack(">64H", steps) if is_wide else tuple(steps)
+        table = [0] * 64
+        for place, step in zip(_ZIGZAG, zigzag, strict=True):
+            table[place] = step
+        tables[number] = table
+        payload = payload[1 + size :]
+    return tables
+
+
+def _quality(tables: dict[int, list[int]]) -> int | None:
+    """Return the least quality whose steps are nowhere larger than those of the tables."""
+    if not tables:
+        return None
+    for quality in range(1, 100):
+        scale = 5000 // quality if quality < 50 else 200 - 2 * quality
+        if all(
+            min(max((step * scale + 50) // 100, 1), 255) <= theirs
+            for number, table in tables.items()
+            for step, theirs in zip(_CHROMINANCE if number else _LUMINANCE, table, strict=True)
+        ):
+            return quality
+    return 100
 
 
 def _segment(name: str, marker: int, payload: bytes) -> bytes:

@@ -45,6 +45,9 @@ class Metadata:
         comment: what JPEG has in COM and PNG in a text chunk "Comment".
         png_chunks: name and content of the other text chunks of a PNG, and of those that say how
             its numbers become light.
+        jpeg_quality: the least quality at which JPEG keeps what the file, a JPEG, has kept.
+        bits: of each channel in the file where they are 9 to 15, so that no dtype tells it.
+        is_lossless: whether it is a WebP file that keeps pixels exactly.
     """
 
     exif: bytes | None = None
@@ -54,6 +57,9 @@ class Metadata:
     density: Density | None = None
     comment: str | None = None
     png_chunks: tuple[tuple[bytes, bytes], ...] = ()
+    jpeg_quality: int | None = None
+    bits: int | None = None
+    is_lossless: bool = False
 
 
 def from_header(image: pyvips.Image) -> Metadata:
@@ -63,9 +69,15 @@ def from_header(image: pyvips.Image) -> Metadata:
         exif=exif.removeprefix(b"Exif\0\0") if exif else None,
         xmp=_blob(image, "xmp-data"),
         iptc=_blob(image, "iptc-data"),
-        icc=_blob(image, "icc-profile-data"),
+        icc=icc_of(image),
         density=_density(image),
+        bits=_odd_bits(image),
     )
+
+
+def icc_of(image: pyvips.Image) -> bytes | None:
+    """Return the ICC profile of an image."""
+    return _blob(image, "icc-profile-data")
 
 
 def into_header(image: pyvips.Image, metadata: Metadata) -> pyvips.Image:
@@ -88,6 +100,11 @@ def _blob(image: pyvips.Image, field: str) -> bytes | None:
     if not image.get_typeof(field):
         return None
     return bytes(image.get(field)) or None
+
+
+def _odd_bits(image: pyvips.Image) -> int | None:
+    bits = image.get("bits-per-sample") if image.get_typeof("bits-per-sample") else 8
+    return bits if 8 < bits < 16 else None
 
 
 def _density(image: pyvips.Image) -> Density | None:

@@ -13,7 +13,7 @@ from ifan.images.metadata import Density, Metadata
 _BEGIN = 8
 # They say how numbers become light; without them a picture looks different.
 _COLOUR = {b"gAMA", b"cHRM", b"sRGB", b"cICP"}
-_TEXT = {b"tEXt", b"zTXt", b"iTXt"}
+TEXT = {b"tEXt", b"zTXt", b"iTXt"}
 _COMMENT = b"Comment\0"
 _XMP = b"XML:com.adobe.xmp\0"
 _IPTC = b"Raw profile type iptc\0"
@@ -39,9 +39,9 @@ def completed(metadata: Metadata, data: bytes) -> Metadata:
             density = _density(*struct.unpack_from(">LL", content))
         elif name == b"tEXt" and content.startswith(_COMMENT) and comment is None:
             comment = content[len(_COMMENT) :].decode("latin-1")
-        elif name in _TEXT and content.startswith(_IPTC):
+        elif name in TEXT and content.startswith(_IPTC):
             records = iptc.from_text(_plain(name, content[len(_IPTC) :]))
-        elif name in _COLOUR or (name in _TEXT and not content.startswith(_APART)):
+        elif name in _COLOUR or (name in TEXT and not content.startswith(_APART)):
             kept.append((name, content))
     return replace(metadata, iptc=records, density=density, comment=comment, png_chunks=tuple(kept))
 
@@ -60,7 +60,7 @@ def embed(data: bytes, metadata: Metadata) -> bytes:
         added.append(_comment(metadata.comment))
     # libvips has written a density out of nothing if there is none.
     unwanted = {b"pHYs"} if metadata.density is None else set()
-    unwanted |= {name for name, _ in added if name not in _TEXT}
+    unwanted |= {name for name, _ in added if name not in TEXT}
     kept = [chunk for chunk in _chunks(data) if chunk[0] not in unwanted]
     header, *rest = kept
     return data[:_BEGIN] + b"".join(_chunk(*chunk) for chunk in (header, *added, *rest))

@@ -35,12 +35,12 @@ class Survey(NamedTuple):
     """What a TIFF file holds, as far as its directories tell.
 
     Attributes:
-        pages: number of pictures; smaller copies of a picture do not count.
+        pages: which directories hold pictures, from 0; smaller copies of a picture do not count.
         is_camera_raw: it is DNG, NEF, CR2, ARW, ..., in which a TIFF reader finds a thumbnail.
         is_lab: its pixels are CIELAB, which libvips calls damaged.
     """
 
-    pages: int
+    pages: tuple[int, ...]
     is_camera_raw: bool
     is_lab: bool
 
@@ -61,15 +61,21 @@ def survey(data: bytes) -> Survey:
     ]
     is_copy = [bool(page.get(_KIND, 0) & _REDUCED) for page in numbers]
     return Survey(
-        pages=is_copy.count(False),
+        pages=tuple(number for number, copy in enumerate(is_copy) if not copy),
         is_camera_raw=data[8:10] == b"CR" or _DNG_VERSION in pages[0] or is_copy[0],
         is_lab=numbers[0].get(_PHOTOMETRIC) in _LAB,
     )
 
 
-def completed(metadata: Metadata, data: bytes) -> Metadata:
-    """Add to what libvips found in a TIFF file the EXIF, which it does not read."""
-    return replace(metadata, exif=exif.from_tiff(data))
+def completed(metadata: Metadata, data: bytes, directory: int = 0) -> Metadata:
+    """Add to what libvips found in a TIFF file the EXIF, which it does not read.
+
+    Args:
+        metadata: what libvips found.
+        data: the whole file.
+        directory: which one of the file's is that of the picture, from 0.
+    """
+    return replace(metadata, exif=exif.from_tiff(data, directory))
 
 
 def embed(data: bytes, metadata: Metadata) -> bytes:

@@ -1,0 +1,395 @@
+"""JPEG XL files (ISO/IEC 18181): what their header tells, metadata, and decoding.
+
+The decoders that Python has give pixels, but of their colours only an ICC profile, if the file has
+one. Mostly it has a few codes in its header instead, so that is read here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ifan.images.boxes import boxes
+from ifan.images.colour import display_p3
+from ifan.images.errors import DecodingError
+from ifan.images.heif import full_range, straight, tiff_block
+from ifan.images.metadata import Metadata
+from ifan.images.tiff_structure import StructureError
+
+_SIGNATURE = b"\xff\x0a"
+# Mostly a header has some dozen bytes; names of channels can make it longer.
+_LONGEST_HEADER = 1 << 16
+# EXIF and XMP have some hundred kilobytes at most; packed ones may be made to explode.
+_LARGEST_BLOCK = 1 << 24
+
+# Numbers are written as two bits that choose, and as many more as the choice says: (least, bits).
+_Choices: TypeAlias = tuple[tuple[int, int], ...]
+_CODE: _Choices = ((0, 0), (1, 0), (2, 4), (18, 6))
+_SIZE: _Choices = ((1, 9), (1, 13), (1, 18), (1, 30))
+_BITS: _Choices = ((8, 0), (10, 0), (12, 0), (1, 6))
+_FLOAT_BITS: _Choices = ((32, 0), (16, 0), (24, 0), (1, 6))
+_COORDINATE: _Choices = ((0, 19), (1 << 19, 19), (1 << 20, 20), (1 << 21, 21))
+_CHANNELS: _Choices = ((0, 0), (1, 0), (2, 4), (1, 12))
+_SHIFT: _Choices = ((0, 0), (3, 0), (4, 0), (1, 3))
+_NAME: _Choices = ((0, 0), (0, 4), (16, 5), (48, 10))
+_FILTER: _Choices = ((1, 0), (0, 2), (3, 4), (19, 8))
+_PREVIEW_8: _Choices = ((16, 0), (32, 0), (1, 5), (33, 9))
+_PREVIEW: _Choices = ((1, 6), (65, 8), (321, 10), (1345, 12))
+_TICKS: _Choices = ((100, 0), (1000, 0), (1, 10), (1, 30))
+_TICK_PARTS: _Choices = ((1, 0), (1001, 0), (1, 8), (1, 10))
+_LOOPS: _Choices = ((0, 0), (0, 3), (0, 16), (0, 32))
+
+# Codes of what extra channels are, and of colours; the latter mostly as in ITU-T H.273.
+_ALPHA, _SPOT, _BLACK, _MOSAIC = 0, 2, 4, 5
+_GREY, _XYB = 1, 2
+_CUSTOM = 2
+_D65 = (0.3127, 0.329)
+_WHITES = {1: _D65, 10: (1 / 3, 1 / 3), 11: (0.314, 0.351)}
+_SRGB = (0.64, 0.33, 0.3, 0.6, 0.15, 0.06)
+_P3 = (0.68, 0.32, 0.265, 0.69, 0.15, 0.06)
+_PRIMARIES = {1: _SRGB, 9: (0.708, 0.292, 0.17, 0.797, 0.131, 0.046), 11: _P3}
+_BT709, _UNKNOWN, _SRGB_CURVE = 1, 2, 13
+_EXPONENTS = {8: 1.0, 17: 2.6}
+_BT709_SHAPE, _SRGB_SHAPE = (0.081, 4.5, 0.099, 1 / 0.45), (0.04045, 12.92, 0.055, 2.4)
+_HDR = {16: "PQ", 18: "HLG"}
+
+
+class Colours(NamedTuple):
+    """How numbers become light.
+
+    Attributes:
+        has_icc: an ICC profile says it, and nothing that follows here.
+        is_grey: there is but one channel.
+        white: its chromaticity, x and y.
+        primaries: those of red, green and blue.
+        curve: the code of the curve from numbers to light.
+        exponent: that of the curve where it is a power, else None.
+    """
+
+    has_icc: bool = False
+    is_grey: bool = False
+    white: tuple[float, ...] = _D65
+    primaries: tuple[float, ...] = _SRGB
+    curve: int = _SRGB_CURVE
+    exponent: float | None = None
+
+
+class Header(NamedTuple):
+    """What the header of a picture tells.
+
+    Attributes:
+        is_animated: it is a film.
+        extra: what the channels beside the colours are, in the codes of the standard.
+        is_premultiplied: the colours are multiplied with alpha.
+        is_xyb: the picture is kept in the colours of the eye, and converted when decoded.
+        colours: what the file says its numbers mean.
+    """
+
+    is_animated: bool = False
+    extra: tuple[int, ...] = ()
+    is_premultiplied: bool = False
+    is_xyb: bool = True
+    colours: Colours = Colours()
+
+
+def completed(metadata: Metadata, data: bytes) -> Metadata:
+    """Add to what libvips found in a JPEG XL file what it did not."""
+    exif, xmp = _blocks(data)
+    return replace(
+        metadata,
+        exif=exif or metadata.exif,
+        xmp=xmp or metadata.xmp,
+        # JPEG XL has no density but that in EXIF.
+        density=metadata.density if exif or metadata.exif else None,
+    )
+
+
+def is_animated(data: bytes) -> bool:
+    """Tell whether a JPEG XL file is a film."""
+    try:
+        return read_header(data).is_animated
+    except StructureError:
+        return False
+
+
+def decode(
+    data: bytes, require: Callable[[int, int], None]
+) -> tuple[npt.NDArray[np.uint8 | np.uint16 | np.float32], Metadata]:
+    """Decode a JPEG XL file, with the packages `imagecodecs` and `pylibjxl`.
+
+    Args:
+        data: the whole file.
+        require: called with width and height before the picture is decoded.
+
+    Returns:
+        HxWxC pixels: grey, RGB, and either with alpha, which is not multiplied into the colours;
+        uint8 and uint16 in their full range, or float32. They are upright: the file says itself
+        how, and the orientation in EXIF is but a copy. And the metadata.
+
+    Raises:
+        DecodingError: it is damaged, a film, or has more than colours and transparency.
+        ImportError: the packages are not installed.
+    """
+    import imagecodecs
+    import pylibjxl
+
+    with _explained():
+        header = read_header(data)
+        found = pylibjxl.probe(data)
+    _refuse(header)
+    require(found["width"], found["height"])
+    with _explained():
+        pixels = imagecodecs.jpegxl_decode(data)
+    pixels = pixels.reshape(found["height"], found["width"], -1)
+    bits = int(found["bits_per_sample"])
+    is_float = bool(found["exponent_bits_per_sample"])
+    pixels = pixels.astype(np.float32, copy=False) if is_float else _whole_numbers(pixels, bits)
+    exif, xmp = _blocks(data)
+    return (straight(pixels) if header.is_premultiplied else pixels), Metadata(
+        exif=exif,
+        xmp=xmp,
+        icc=_profile(data, header, is_float=is_float),
+        bits=bits if 8 < bits < 16 and not is_float else None,
+    )
+
+
+def read_header(data: bytes) -> Header:
+    """Read the header of a JPEG XL file, as far as it is of use here.
+
+    Raises:
+        StructureError: there is none.
+    """
+    bits = _Bits(_beginning(data))
+    if bits.take(16) != int.from_bytes(_SIGNATURE, "little"):
+        raise StructureError("no JPEG XL header")
+    _skip_size(bits)
+    if bits.take(1):
+        return Header()
+    film = _skip_extra_fields(bits) if bits.take(1) else False
+    _skip_depth(bits)
+    bits.take(1)
+    channels = [_extra_channel(bits) for _ in range(bits.number(_CHANNELS))]
+    return Header(
+        is_animated=film,
+        extra=tuple(kind for kind, _ in channels),
+        is_premultiplied=any(associated for _, associated in channels),
+        is_xyb=bool(bits.take(1)),
+        colours=Colours() if bits.take(1) else _colours(bits),
+    )
+
+
+class _Bits:
+    """Reads bits, the least of each byte first."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._position = 0
+
+    def take(self, count: int) -> int:
+        """Read a number of up to 32 bits."""
+        byte, shift = divmod(self._position, 8)
+        self._position += count
+        if self._position > 8 * len(self._data):
+            raise StructureError("the header is cut short")
+        return int.from_bytes(self._data[byte : byte + 5], "little") >> shift & (1 << count) - 1
+
+    def number(self, choices: _Choices) -> int:
+        """Read a number written in one of four ways."""
+        least, count = choices[self.take(2)]
+        return least + self.take(count)
+
+
+def _beginning(data: bytes) -> bytes:
+    """Return the beginning of the coded picture, which may lie in boxes, and in several."""
+    if data.startswith(_SIGNATURE):
+        return data[:_LONGEST_HEADER]
+    found = b""
+    for box in boxes(data):
+        if box.type == b"jxlc":
+            return data[box.content : min(box.end, box.content + _LONGEST_HEADER)]
+        if box.type == b"jxlp":
+            # Four bytes number the parts, which lie in their order.
+            found += data[box.content + 4 : min(box.end, box.content + 4 + _LONGEST_HEADER)]
+        if len(found) >= _LONGEST_HEADER:
+            break
+    return found
+
+
+def _skip_size(bits: _Bits) -> None:
+    is_small = bits.take(1)
+    for is_width in (False, True):
+        # The width may be a ratio of the height instead.
+        if not is_width or not bits.take(3):
+            bits.take(5) if is_small else bits.number(_SIZE)
+
+
+def _skip_extra_fields(bits: _Bits) -> bool:
+    """Skip orientation, size to show, preview and film; return whether it is a film."""
+    bits.take(3)
+    if bits.take(1):
+        _skip_size(bits)
+    if bits.take(1):
+        choices = _PREVIEW_8 if bits.take(1) else _PREVIEW
+        bits.number(choices)
+        if not bits.take(3):
+            bits.number(choices)
+    if not bits.take(1):
+        return False
+    for choices in (_TICKS, _TICK_PARTS, _LOOPS):
+        bits.number(choices)
+    bits.take(1)
+    return True
+
+
+def _skip_depth(bits: _Bits) -> None:
+    if bits.take(1):
+        bits.number(_FLOAT_BITS)
+        bits.take(4)
+    else:
+        bits.number(_BITS)
+
+
+def _extra_channel(bits: _Bits) -> tuple[int, bool]:
+    """Read what a channel is, and for alpha whether the colours are multiplied with it."""
+    if bits.take(1):
+        return _ALPHA, False
+    kind = bits.number(_CODE)
+    _skip_depth(bits)
+    bits.number(_SHIFT)
+    for _ in range(bits.number(_NAME)):
+        bits.take(8)
+    if kind == _SPOT:
+        for _ in range(4):
+            bits.take(16)
+    if kind == _MOSAIC:
+        bits.number(_FILTER)
+    return kind, kind == _ALPHA and bool(bits.take(1))
+
+
+def _colours(bits: _Bits) -> Colours:
+    has_icc, space = bool(bits.take(1)), bits.number(_CODE)
+    is_grey = space == _GREY
+    if has_icc or space == _XYB:
+        return Colours(has_icc, is_grey)
+    code = bits.number(_CODE)
+    white = _chromaticities(bits, 1) if code == _CUSTOM else _WHITES.get(code)
+    primaries: tuple[float, ...] | None = _SRGB
+    if not is_grey:
+        code = bits.number(_CODE)
+        primaries = _chromaticities(bits, 3) if code == _CUSTOM else _PRIMARIES.get(code)
+    if white is None or primaries is None:
+        raise StructureError("its colours are of an unknown kind")
+    if bits.take(1):
+        # The exponent is that from light to numbers, in ten millionths.
+        exponent = 1e7 / max(bits.take(24), 1)
+        return Colours(False, is_grey, white, primaries, _UNKNOWN, exponent)
+    curve = bits.number(_CODE)
+    return Colours(False, is_grey, white, primaries, curve, _EXPONENTS.get(curve))
+
+
+def _chromaticities(bits: _Bits, count: int) -> tuple[float, ...]:
+    """Read pairs of x and y, in millionths; the lowest bit is the sign."""
+    numbers = [bits.number(_COORDINATE) for _ in range(2 * count)]
+    return tuple((-(number + 1) // 2 if number & 1 else number // 2) / 1e6 for number in numbers)
+
+
+def _refuse(header: Header) -> None:
+    if header.is_animated:
+        raise DecodingError("it is an animation")
+    if _BLACK in header.extra:
+        raise DecodingError("it is a CMYK picture")
+    if header.extra not in ((), (_ALPHA,)):
+        raise DecodingError("it has channels beside colours and transparency")
+    if header.colours.curve in _HDR:
+        raise DecodingError(f"it is an HDR picture, with the curve {_HDR[header.colours.curve]}")
+
+
+def _whole_numbers(pixels: npt.NDArray[Any], bits: int) -> npt.NDArray[Any]:
+    """Scale integers to the full range of their dtype; those of more than 16 bits are floats."""
+    if np.issubdtype(pixels.dtype, np.floating):
+        scaled: npt.NDArray[np.uint16] = np.rint(np.clip(pixels, 0, 1) * 65535).astype(np.uint16)
+        return scaled
+    return full_range(pixels, bits)
+
+
+def _profile(data: bytes, header: Header, *, is_float: bool) -> bytes | None:
+    """Return an ICC profile of what the pixels are in, None for sRGB."""
+    import pylibjxl
+
+    colours = header.colours
+    if not colours.has_icc:
+        return _made_profile(colours)
+    if header.is_xyb:
+        # The decoder does not convert to the profile, but to sRGB, for floats without its curve.
+        return _made_profile(Colours(is_grey=colours.is_grey, exponent=1.0)) if is_float else None
+    with _explained():
+        _, blocks = pylibjxl.decode(data, metadata=True)
+    return blocks.get("icc")
+
+
+def _made_profile(colours: Colours) -> bytes | None:
+    import imagecodecs
+
+    is_usual = colours.exponent is None and colours.curve != _BT709 and colours.white == _D65
+    if is_usual and (colours.is_grey or colours.primaries == _SRGB):
+        return None
+    if is_usual and colours.primaries == _P3:
+        return display_p3()
+    with _explained():
+        profile = imagecodecs.cms_profile(
+            "gray" if colours.is_grey else "rgb",
+            whitepoint=list(colours.white),
+            primaries=None if colours.is_grey else list(colours.primaries),
+            gamma=colours.exponent,
+            transferfunction=None if colours.exponent else _curve(colours.curve),
+        )
+    return bytes(profile)
+
+
+def _curve(code: int) -> npt.NDArray[np.uint16]:
+    """Return a curve from numbers to light as a table, fine enough for 16 bits."""
+    # Where the straight part ends and how steep it is; what is added; the exponent.
+    end, slope, added, exponent = _BT709_SHAPE if code == _BT709 else _SRGB_SHAPE
+    numbers = np.linspace(0, 1, 1024)
+    bent = ((numbers + added) / (1 + added)) ** exponent
+    light = np.where(numbers <= end, numbers / slope, bent)
+    table: npt.NDArray[np.uint16] = np.rint(light * 65535).astype(np.uint16)
+    return table
+
+
+def _blocks(data: bytes) -> tuple[bytes | None, bytes | None]:
+    """Find EXIF and XMP, the first of each; they may be packed."""
+    found: dict[bytes, bytes] = {}
+    try:
+        for box in boxes(data, end=0 if data.startswith(_SIGNATURE) else None):
+            is_packed = box.type == b"brob"
+            kind = data[box.content : box.content + 4] if is_packed else box.type
+            if kind in (b"Exif", b"xml ") and kind not in found:
+                content = data[box.content : box.end]
+                found[kind] = _unpacked(content[4:]) if is_packed else content
+    except StructureError:
+        pass
+    return tiff_block(found.get(b"Exif", b"")), found.get(b"xml ") or None
+
+
+def _unpacked(block: bytes) -> bytes:
+    try:
+        import imagecodecs
+
+        return bytes(imagecodecs.brotli_decode(block, out=_LARGEST_BLOCK))
+    except (ImportError, RuntimeError, ValueError):
+        return b""
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turn what the decoders raise of a file into a `DecodingError`."""
+    try:
+        yield
+    except (StructureError, RuntimeError, ValueError) as error:
+        raise DecodingError(" ".join(str(error).split())[:120]) from error
