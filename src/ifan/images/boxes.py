@@ -232,11 +232,13 @@ class Meta:
 
     def properties(self, item: int) -> list[Box]:
         """Return the properties of an item, which are boxes."""
-        box = required(self.parts.get(b"iprp"), "iprp")
-        parts = {part.type: part for part in inside(self.data, box)}
-        known = list(inside(self.data, required(parts.get(b"ipco"), "ipco")))
-        indices = self._associations(required(parts.get(b"ipma"), "ipma")).get(item, ())
+        known = self.known_properties()
+        indices = self._associations(self._property_part(b"ipma")).get(item, ())
         return [known[index - 1] for index in indices if 0 < index <= len(known)]
+
+    def known_properties(self) -> list[Box]:
+        """Return the properties that items can have."""
+        return list(inside(self.data, self._property_part(b"ipco")))
 
     def content(self, place: Place) -> bytes:
         """Return the bytes of an item."""
@@ -244,19 +246,20 @@ class Meta:
         within = whole if place.method == 0 else required(self.parts.get(b"idat"), "idat")
         if place.source or place.method > 1:
             raise StructureError("an item is not in this file")
-        pieces, room = [], len(self.data)
-        for offset, length in place.extents:
-            start = within.content + offset
-            end = start + length if length else within.end
-            room -= end - start
-            # Pieces may share bytes; a file made to explode must not.
-            if not start <= end <= within.end or room < 0:
-                raise StructureError("an item lies beyond the end")
-            pieces.append(self.data[start:end])
-        return b"".join(pieces)
+        starts = [(within.content + offset, length) for offset, length in place.extents]
+        pieces = [(start, start + length if length else within.end) for start, length in starts]
+        # Pieces may share bytes; a file made to explode must not.
+        is_sound = sum(end - start for start, end in pieces) <= len(self.data)
+        if not is_sound or not all(start <= end <= within.end for start, end in pieces):
+            raise StructureError("an item lies beyond the end")
+        return b"".join(self.data[start:end] for start, end in pieces)
 
     def _cursor(self, kind: bytes) -> Cursor:
         return Cursor(self.data, required(self.parts.get(kind), kind.decode()))
+
+    def _property_part(self, kind: bytes) -> Box:
+        box = required(self.parts.get(b"iprp"), "iprp")
+        return required(first(inside(self.data, box), kind), kind.decode())
 
     def _associations(self, box: Box) -> dict[int, tuple[int, ...]]:
         """Read which properties each item has; they count from 1."""
@@ -297,7 +300,10 @@ def _item(cursor: Cursor) -> Item:
     cursor.take(2)
     kind = cursor.take(4)
     cursor.text()
-    return Item(kind, cursor.text(), cursor.text()) if kind == b"mime" else Item(kind)
+    item = Item(kind, cursor.text(), cursor.text()) if kind == b"mime" else Item(kind)
+    if not all(map(bytes.isascii, item)):
+        raise StructureError("an item is of an unknown kind")
+    return item
 
 
 def _box_at(data: bytes, start: int, end: int) -> Box:

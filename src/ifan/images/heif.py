@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -148,15 +148,16 @@ def decode(
     import pi_heif
 
     with _explained():
-        opened = pi_heif.open_heif(data, convert_hdr_to_8bit=False, hdr_to_16bit=False)
+        _refuse_odd_names(data)
+        # Without the option the package (1.4) writes beyond its memory if a file lies about bits.
+        options = {"hdr_to_16bit": False, "remove_stride": False}
+        opened = pi_heif.open_heif(data, convert_hdr_to_8bit=False, **options)
         image = opened[opened.primary_index]
         width, height = image.size
         bits = int(image.info["bit_depth"])
     require(width, height)
     with _explained():
-        # Copied: the package's own memory goes with its picture.
-        pixels = np.array(image)
-    pixels = full_range(pixels.reshape(*pixels.shape[:2], -1), bits)
+        pixels = full_range(_pixels(image), bits)
     found = _blocks(data)
     return (straight(pixels) if image.premultiplied_alpha else pixels), Metadata(
         exif=found.exif,
@@ -198,18 +199,16 @@ def _blocks(data: bytes) -> _Blocks:
     """Find the EXIF and XMP that belong to the main picture, or else to any."""
     try:
         meta = Meta.of(data)
-        items, places = meta.items(), meta.places()
-        about = {ref.origin for ref in _references(meta, b"cdsc") if meta.primary() in ref.targets}
+        items, places, primary = meta.items(), meta.places(), meta.primary()
+        about = {ref.origin for ref in _references(meta, b"cdsc") if primary in ref.targets}
     except StructureError:
         return _Blocks()
     found: dict[Item, bytes] = {}
     for number in sorted(items, key=lambda number: number not in about):
-        if items[number] not in (_EXIF, _XMP) or number not in places:
-            continue
-        try:
-            found.setdefault(items[number], meta.content(places[number]))
-        except StructureError:
-            continue
+        item = items[number]
+        if item in (_EXIF, _XMP) and item not in found and number in places:
+            with suppress(StructureError):
+                found[item] = meta.content(places[number])
     return _Blocks(tiff_block(found.get(_EXIF, b"")), found.get(_XMP) or None)
 
 
@@ -218,6 +217,26 @@ def tiff_block(content: bytes) -> bytes | None:
     start = 4 + int.from_bytes(content[:4])
     block = content[start:] if content[start : start + 2] in (b"II", b"MM") else content[4:]
     return block.removeprefix(b"Exif\0\0") or None
+
+
+def _pixels(image: Any) -> npt.NDArray[Any]:
+    """Decode a picture of `pi_heif` and leave out what fills up its rows."""
+    # Copied: the package's own memory goes with its picture.
+    rows = np.array(image)
+    width, height = image.size
+    pixels = rows.reshape(*rows.shape[:2], -1)[:, :width]
+    if pixels.shape[:2] != (height, width):
+        raise StructureError("it says that it has more bits than it has")
+    return np.ascontiguousarray(pixels)
+
+
+def _refuse_odd_names(data: bytes) -> None:
+    """Refuse files in which names are no text: `pi_heif` 1.4 would end the process."""
+    meta = Meta.of(data)
+    meta.items()
+    for box in meta.known_properties():
+        if box.type == b"auxC" and not data[box.content + 4 : box.end].isascii():
+            raise StructureError("an item is of an unknown kind")
 
 
 def _unpacked_xmp(info: Mapping[str, Any]) -> bytes | None:

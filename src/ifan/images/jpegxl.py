@@ -141,19 +141,19 @@ def decode(
     with _explained():
         header = read_header(data)
         found = pylibjxl.probe(data)
-    _refuse(header)
+    is_float = bool(found["exponent_bits_per_sample"])
+    _refuse(header, is_float=is_float)
     require(found["width"], found["height"])
     with _explained():
         pixels = imagecodecs.jpegxl_decode(data)
     pixels = pixels.reshape(found["height"], found["width"], -1)
     bits = int(found["bits_per_sample"])
-    is_float = bool(found["exponent_bits_per_sample"])
     pixels = pixels.astype(np.float32, copy=False) if is_float else _whole_numbers(pixels, bits)
     exif, xmp = _blocks(data)
     return (straight(pixels) if header.is_premultiplied else pixels), Metadata(
         exif=exif,
         xmp=xmp,
-        icc=_profile(data, header, is_float=is_float),
+        icc=_profile(data, header),
         bits=bits if 8 < bits < 16 and not is_float else None,
     )
 
@@ -298,7 +298,7 @@ def _chromaticities(bits: _Bits, count: int) -> tuple[float, ...]:
     return tuple((-(number + 1) // 2 if number & 1 else number // 2) / 1e6 for number in numbers)
 
 
-def _refuse(header: Header) -> None:
+def _refuse(header: Header, *, is_float: bool) -> None:
     if header.is_animated:
         raise DecodingError("it is an animation")
     if _BLACK in header.extra:
@@ -307,6 +307,9 @@ def _refuse(header: Header) -> None:
         raise DecodingError("it has channels beside colours and transparency")
     if header.colours.curve in _HDR:
         raise DecodingError(f"it is an HDR picture, with the curve {_HDR[header.colours.curve]}")
+    if header.colours.has_icc and header.is_xyb and not is_float:
+        # As integers in linear light shadows have a few steps only, and sRGB not all colours.
+        raise DecodingError("it would lose colours, as decoders cannot convert to its profile")
 
 
 def _whole_numbers(pixels: npt.NDArray[Any], bits: int) -> npt.NDArray[Any]:
@@ -317,7 +320,7 @@ def _whole_numbers(pixels: npt.NDArray[Any], bits: int) -> npt.NDArray[Any]:
     return full_range(pixels, bits)
 
 
-def _profile(data: bytes, header: Header, *, is_float: bool) -> bytes | None:
+def _profile(data: bytes, header: Header) -> bytes | None:
     """Return an ICC profile of what the pixels are in, None for sRGB."""
     import pylibjxl
 
@@ -325,8 +328,8 @@ def _profile(data: bytes, header: Header, *, is_float: bool) -> bytes | None:
     if not colours.has_icc:
         return _made_profile(colours)
     if header.is_xyb:
-        # The decoder does not convert to the profile, but to sRGB, for floats without its curve.
-        return _made_profile(Colours(is_grey=colours.is_grey, exponent=1.0)) if is_float else None
+        # The decoder does not convert to the profile, but to sRGB without its curve.
+        return _made_profile(Colours(is_grey=colours.is_grey, exponent=1.0))
     with _explained():
         _, blocks = pylibjxl.decode(data, metadata=True)
     return blocks.get("icc")

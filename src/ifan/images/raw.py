@@ -51,7 +51,7 @@ _CR3 = b"ftypcrx "
 _KIND, _PHOTOMETRIC, _SUBDIRECTORIES, _DNG_VERSION = 0x00FE, 0x0106, 0x014A, 0xC612
 _REDUCED = 1
 _MOSAIC, _LINEAR_RAW = 32803, 34892
-_MOST_DIRECTORIES = 100
+_MOST_DIRECTORIES = 20
 
 _MAKER_NOTE, _XMP, _IPTC = 0x927C, 0x02BC, 0x83BB
 # More does not fit in a JPEG. Notes that large hold previews, and how to decode the RAW.
@@ -142,11 +142,10 @@ def _is_undeveloped(data: bytes) -> bool:
     chain = list(islice(read_directories(data), _MOST_DIRECTORIES))
     if any(_DNG_VERSION in directory for directory in chain[:1]):
         return True
-    below = [
-        read_fields(data, offset, layout)[0]
-        for directory in chain
-        for offset in _offsets(directory.get(_SUBDIRECTORIES), layout)
-    ]
+    offsets = (
+        offset for directory in chain for offset in _offsets(directory.get(_SUBDIRECTORIES), layout)
+    )
+    below = [read_fields(data, offset, layout)[0] for offset in islice(offsets, _MOST_DIRECTORIES)]
     kinds = [_number(directory, _PHOTOMETRIC, layout) for directory in (*chain, *below)]
     if _MOSAIC in kinds or _LINEAR_RAW in kinds:
         return True
