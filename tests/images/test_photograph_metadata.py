@@ -7,7 +7,7 @@ from ifan.images import read_photograph, write_photograph
 
 ALL = ["jpg", "png", "tif", "webp", "avif"]
 # They have no place for IPTC records; what says the same in XMP is kept.
-WITHOUT_IPTC = WITHOUT_DENSITY = {"webp", "avif"}
+WITHOUT_IPTC = WITHOUT_DENSITY = ("webp", "avif")
 WRITTEN = [
     "-Make=Canon",
     "-Model=EOS 5D",
@@ -53,7 +53,7 @@ KEPT = {
 
 def expected(source, target):
     """Return what must be found in a file of the target's format."""
-    without = {source, target} & WITHOUT_IPTC
+    without = {source, target} & set(WITHOUT_IPTC)
     return {tag: value for tag, value in KEPT.items() if not (without and tag.startswith("IPTC:"))}
 
 
@@ -204,6 +204,16 @@ def test_no_density_is_made_up(tmp_path, exiftool, scene, source, target):
     assert found.get("JFIF:ResolutionUnit", 0) == 0
     assert "IFD0:XResolution" not in found
     assert "PNG-pHYs:PixelsPerUnitX" not in found
+
+
+@pytest.mark.parametrize("source", WITHOUT_DENSITY)
+def test_a_density_that_only_exif_has_is_one(tmp_path, exiftool, scene, source):
+    Image.fromarray(scene).save(tmp_path / f"a.{source}")
+    exiftool.write(tmp_path / f"a.{source}", "-XResolution=240", "-YResolution=120")
+    write_photograph(read_photograph(tmp_path / f"a.{source}"), tmp_path / "b.png")
+    found = exiftool.read(tmp_path / "b.png")
+    assert found["PNG-pHYs:PixelsPerUnitX"] == pytest.approx(240 / 0.0254, abs=1)
+    assert found["PNG-pHYs:PixelsPerUnitY"] == pytest.approx(120 / 0.0254, abs=1)
 
 
 @pytest.mark.parametrize("target", ["jpg", "tif"])

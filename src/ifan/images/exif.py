@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from itertools import islice
 
+from ifan.images.metadata import Density
 from ifan.images.tiff_structure import (
     EXIF,
     GPS,
@@ -27,7 +28,7 @@ _ORIENTATION = 0x0112
 _THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 0x0201, 0x0202
 # Across, down, and their unit.
 _DENSITY = (0x011A, 0x011B, 0x0128)
-_INCHES = 2
+_INCHES, _CENTIMETRES = 2, 3
 _SHORT, _RATIONAL = 3, 5
 _IMAGE_SIZE = {0x0100: "width", 0x0101: "height"}
 _PIXEL_SIZE = {0xA002: "width", 0xA003: "height"}
@@ -69,9 +70,17 @@ def mended(
         if EXIF in fields:
             below, _ = read_fields(block, fields[EXIF].number(layout), layout)
             _set(out, below, {tag: sizes[name] for tag, name in _PIXEL_SIZE.items()}, layout)
-        return _without_thumbnail(out, link, layout)
+        mended_block = _without_thumbnail(out, link, layout)
+        # What was mended may have been the block's own header: a field may say it lies anywhere.
+        read_fields(mended_block, *_start(mended_block))
     except StructureError:
         return None
+    return mended_block
+
+
+def _start(block: bytes) -> tuple[int, Layout]:
+    layout, first = read_header(block)
+    return first, layout
 
 
 def from_tiff(data: bytes, number: int = 0) -> bytes | None:
@@ -112,6 +121,27 @@ def as_tiff_fields(block: bytes, order: str) -> Directory:
 _MARKS = {"<": b"II", ">": b"MM"}
 
 
+def density_of(block: bytes) -> Density | None:
+    """Return the density that an EXIF block tells."""
+    x_tag, y_tag, unit_tag = _DENSITY
+    try:
+        layout, first = read_header(block)
+        fields, _ = read_fields(block, first, layout)
+        x, y = (_quotient(fields[tag], layout) for tag in (x_tag, y_tag))
+        in_centimetres = unit_tag in fields and fields[unit_tag].number(layout) == _CENTIMETRES
+    except (StructureError, KeyError, ZeroDivisionError):
+        return None
+    per_unit, unit = (10.0, "cm") if in_centimetres else (25.4, "in")
+    return Density(x / per_unit, y / per_unit, unit) if x > 0 and y > 0 else None
+
+
+def _quotient(field: Field, layout: Layout) -> float:
+    if field.type != _RATIONAL or not field.count:
+        raise StructureError("a density that is no rational number")
+    above, below = struct.unpack_from(layout.order + "LL", field.value)
+    return float(above / below)
+
+
 def _of_tags(directory: Directory, tags: set[int]) -> Directory:
     return {tag: item for tag, item in directory.items() if tag in tags}
 
@@ -142,7 +172,8 @@ def _set_density(
 
 
 def _rational(value: float, layout: Layout) -> bytes:
-    return struct.pack(layout.order + "LL", round(value * 1000), 1000)
+    thousandths = min(max(round(value * 1000), 1), 0xFFFFFFFF)
+    return struct.pack(layout.order + "LL", thousandths, 1000)
 
 
 def _without_thumbnail(out: bytearray, link: int, layout: Layout) -> bytes:

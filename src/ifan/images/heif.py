@@ -27,6 +27,7 @@ from ifan.images.boxes import (
 )
 from ifan.images.errors import DecodingError
 from ifan.images.metadata import Metadata
+from ifan.images.samples import full_range, straight
 from ifan.images.tiff_structure import StructureError
 
 _EXIF, _XMP = Item(b"Exif"), Item(b"mime", b"application/rdf+xml")
@@ -165,29 +166,6 @@ def decode(
         icc=image.info.get("icc_profile") or None,
         bits=bits if 8 < bits < 16 else None,
     )
-
-
-def full_range(pixels: npt.NDArray[Any], bits: int) -> npt.NDArray[Any]:
-    """Scale integers of so many bits to all those that uint8 or uint16 has, rounding."""
-    largest, white = (1 << bits) - 1, np.iinfo(pixels.dtype).max
-    if largest == white:
-        return pixels
-    levels = np.minimum(np.arange(white + 1, dtype=np.uint64), largest)
-    table = ((levels * white + largest // 2) // largest).astype(pixels.dtype)
-    scaled: npt.NDArray[Any] = table[pixels]
-    return scaled
-
-
-def straight(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Divide the colours by alpha, the last channel, that were multiplied with it."""
-    is_float = np.issubdtype(pixels.dtype, np.floating)
-    white = 1.0 if is_float else float(np.iinfo(pixels.dtype).max)
-    out = pixels.copy()
-    for row, source in zip(out, pixels, strict=True):
-        alpha = source[:, -1:] / white
-        colours = source[:, :-1] / np.where(alpha > 0, alpha, 1)
-        row[:, :-1] = colours if is_float else np.rint(np.minimum(colours, white))
-    return out
 
 
 class _Blocks(NamedTuple):

@@ -82,8 +82,24 @@ def has_operation(name: str) -> bool:
     return True
 
 
-def explain(error: pyvips.Error) -> str:
-    """Make one short line of the several of an error of libvips."""
+def forget_errors() -> None:
+    """Empty the buffer of error texts, which libvips fills in successful operations, too.
+
+    All threads share it, so a refusal may still quote what another thread has just met.
+    """
+    pyvips.vips_lib.vips_error_clear()
+
+
+def explain(error: pyvips.Error | UnicodeDecodeError) -> str:
+    """Make one short line of the several of an error of libvips.
+
+    Args:
+        error: what pyvips raised; it chokes on texts that quote the bytes of a file, and leaves
+            them for every later error to choke on.
+    """
+    forget_errors()
+    if isinstance(error, UnicodeDecodeError):
+        return "its decoder quotes what is no text"
     lines = [_SPEAKER.sub("", line.strip()) for line in str(error).splitlines()]
     # The first line says which operation failed, which the user has not asked for.
     said = [line for line in lines[1:] if line]

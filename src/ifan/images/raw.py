@@ -265,7 +265,8 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except rawpy.LibRawUnsufficientMemoryError as error:
-        raise MemoryError from error
+        # More than LibRaw ever takes (2 GB), which damaged files ask for.
+        raise DecodingError("LibRaw would need too much memory") from error
     except rawpy.LibRawFileUnsupportedError as error:
         raise DecodingError("LibRaw does not know this kind of RAW") from error
     except (rawpy.LibRawError, rawpy.NotSupportedError) as error:

@@ -16,12 +16,14 @@ import numpy.typing as npt
 import pyvips
 
 from ifan.errors import PictureError
-from ifan.images import colour, heif, jpeg, jpegxl, metadata, png, raw, tiff, webp
+from ifan.images import colour, exif, heif, jpeg, jpegxl, metadata, png, raw, tiff, webp
 from ifan.images.errors import DecodingError
 from ifan.images.formats import FORMAT_NAMES, FORMATS, PictureFormat, describe_stranger, recognise
-from ifan.images.libvips import explain, has_operation, listening, to_array
+from ifan.images.jpegxl_header import HDR_CURVES
+from ifan.images.libvips import explain, forget_errors, has_operation, listening, to_array
 from ifan.images.metadata import Metadata
 from ifan.images.photograph import Photograph
+from ifan.images.samples import full_range, straight
 from ifan.images.tiff_structure import StructureError
 
 MAX_PIXELS = 500_000_000
@@ -66,8 +68,12 @@ _MANY: Mapping[str, Callable[[bytes], bool]] = {
     "WebP": webp.is_animated,
     "AVIF": heif.is_sequence,
     "HEIC": heif.is_sequence,
+    "JPEG XL": jpegxl.is_animated,
 }
 """What tells of a file of a format that it holds a film."""
+
+# What has no place for a density but EXIF.
+_DENSITY_IN_EXIF = ("WebP", "AVIF", "HEIC", "JPEG XL", "RAW")
 
 # Colour spaces as libvips calls them, and the number of channels without alpha.
 _CHANNELS = {"srgb": 3, "rgb": 3, "rgb16": 3, "scrgb": 3, "b-w": 1, "grey16": 1, "cmyk": 4}
@@ -135,6 +141,8 @@ def decode_photograph(
             pixels, found = _by_libvips(data, picture_format, directory, require, path)
     if picture_format.name in ("AVIF", "HEIC") and found.icc is None:
         found = replace(found, icc=_coded_profile(data, path))
+    if found.density is None and found.exif and picture_format.name in _DENSITY_IN_EXIF:
+        found = replace(found, density=exif.density_of(found.exif))
     for warning in warnings:
         _LOG.warning("%s: was read, but its decoder warns: %s", os.fspath(path), warning)
     channels = 3 if pixels.shape[2] > 2 else 1
@@ -158,9 +166,10 @@ def _recognised(data: bytes, path: Name) -> PictureFormat:
 @contextmanager
 def _damage_explained(path: Name) -> Iterator[None]:
     """Turn what decoders say of damaged files into a `PictureError`."""
+    forget_errors()
     try:
         yield
-    except pyvips.Error as error:
+    except (pyvips.Error, UnicodeDecodeError) as error:
         reason = f"is damaged or cut short ({explain(error)})"
         raise PictureError(path, reason, _WHOLE) from error
     except StructureError as error:
@@ -203,8 +212,12 @@ def _by_libvips(
     if not has_operation(picture_format.loader):
         raise _needs_extra(picture_format, path)
     load = getattr(pyvips.Image, picture_format.loader)
-    which = {"page": directory} if picture_format.name == "TIFF" else {}
-    image = load(data, fail_on="error", **which)
+    options: dict[str, str | int] = {"fail_on": "error"}
+    if picture_format.name == "TIFF":
+        # For libvips a tile that is missing or damaged is worth a warning, and black.
+        fail_on = "warning" if tiff.is_tiled(data, directory) else "error"
+        options = {"fail_on": fail_on, "page": directory}
+    image = load(data, **options)
     require(image.width, image.height)
     _refuse_pixels(image, path)
     try:
@@ -218,25 +231,33 @@ def _by_libvips(
         found = tiff.completed(header, data, directory)
     else:
         found = _COMPLETED[picture_format.name](header, data)
-    return _full_range(pixels, found.bits), replace(found, icc=icc)
+    if picture_format.name in ("AVIF", "HEIC"):
+        pixels = _as_heif_says(pixels, data, found.bits)
+    return pixels, replace(found, icc=icc)
 
 
 # Colour codes of ITU-T H.273: primaries of sRGB, and unknown ones; of Display P3.
 _SRGB_PRIMARIES, _P3_PRIMARIES = (1, 2), (11, 12)
-_HDR_CURVES = {16: "PQ", 18: "HLG"}
 
 
 def _coded_profile(data: bytes, path: Name) -> bytes | None:
     """Return a profile for the colours that a HEIF file names by a code; None for sRGB."""
     primaries, curve, _ = heif.nclx(data) or (1, 13, 1)
-    if curve in _HDR_CURVES:
-        reason = f"is an HDR picture, with the curve {_HDR_CURVES[curve]}"
+    if curve in HDR_CURVES:
+        reason = f"is an HDR picture, with the curve {HDR_CURVES[curve]}"
         raise PictureError(path, reason, "give it as an SDR picture")
     if primaries in _P3_PRIMARIES:
         return colour.display_p3()
     if primaries not in _SRGB_PRIMARIES:
         _LOG.warning("%s: its colours (code %d) are taken for sRGB", os.fspath(path), primaries)
     return None
+
+
+def _as_heif_says(pixels: Array, data: bytes, bits: int | None) -> Array:
+    """Do what libvips leaves undone: full range for 10 and 12 bits, colours without their alpha."""
+    if bits is not None:
+        pixels = full_range(pixels >> (16 - bits), bits)
+    return straight(pixels) if heif.is_premultiplied(data) else pixels
 
 
 def _needs_extra(picture_format: PictureFormat, path: Name) -> PictureError:
@@ -250,15 +271,6 @@ def _upright(image: pyvips.Image) -> tuple[Array, bytes | None]:
     if image.interpretation == "cmyk":
         image = colour.cmyk_to_srgb(image)
     return to_array(image), metadata.icc_of(image)
-
-
-def _full_range(pixels: Array, bits: int | None) -> Array:
-    """Scale pixels of 10 and 12 bits, which libvips shifts to the left, to 0..65535."""
-    if pixels.dtype != np.uint16 or bits not in (10, 12):
-        return pixels
-    largest = (1 << bits) - 1
-    scaled = (pixels >> (16 - bits)).astype(np.uint32) * 65535 + largest // 2
-    return (scaled // largest).astype(np.uint16)
 
 
 def _alpha(pixels: Array, channels: int) -> Array | None:

@@ -29,6 +29,7 @@ _DNG_VERSION = 0xC612
 _DENSITY = {0x011A, 0x011B, 0x0128}
 _XMP, _IPTC = 0x02BC, 0x83BB
 _BYTE, _UNDEFINED = 1, 7
+_TILE_OFFSETS = 0x0144
 
 
 class Survey(NamedTuple):
@@ -65,6 +66,16 @@ def survey(data: bytes) -> Survey:
         is_camera_raw=data[8:10] == b"CR" or _DNG_VERSION in pages[0] or is_copy[0],
         is_lab=numbers[0].get(_PHOTOMETRIC) in _LAB,
     )
+
+
+def is_tiled(data: bytes, directory: int) -> bool:
+    """Tell whether a picture lies in tiles, not in strips.
+
+    Args:
+        data: the whole file.
+        directory: which one of the file's is that of the picture, from 0.
+    """
+    return _TILE_OFFSETS in next(islice(read_directories(data), directory, None), {})
 
 
 def completed(metadata: Metadata, data: bytes, directory: int = 0) -> Metadata:

@@ -16,9 +16,10 @@ from ifan.errors import OutputError
 from ifan.files import write_atomically
 from ifan.images import exif, heif, jpeg, png, tiff, webp
 from ifan.images.formats import FORMATS, OUTPUT_SUFFIXES, PictureFormat
-from ifan.images.libvips import explain, to_image
+from ifan.images.libvips import explain, forget_errors, to_image
 from ifan.images.metadata import DoesNotFitError, Metadata, into_header, upright_xmp
 from ifan.images.photograph import WHITE, Photograph, Pixels
+from ifan.images.samples import converted, in_bits
 
 _LOG = logging.getLogger("ifan")
 
@@ -199,9 +200,9 @@ def _image_of(photograph: Photograph, picture_format: PictureFormat) -> pyvips.I
     channels: Pixels = photograph.pixels
     if photograph.alpha is not None and picture_format.has_transparency:
         channels = np.dstack([photograph.pixels, photograph.alpha])
-    channels = _converted(channels, _dtype_in(picture_format, channels.dtype))
+    channels = converted(channels, _dtype_in(picture_format, channels.dtype))
     if picture_format.name == "AVIF" and channels.dtype == np.uint16:
-        channels = _in_bits(channels, _avif_bits(photograph.metadata))
+        channels = in_bits(channels, _avif_bits(photograph.metadata))
     grey, colour = _INTERPRETATIONS[channels.dtype]
     interpretation = grey if photograph.pixels.ndim == 2 else colour
     return to_image(channels).copy(interpretation=interpretation)
@@ -214,25 +215,8 @@ _INTERPRETATIONS = {
 }
 
 
-def _converted(pixels: Pixels, dtype: np.dtype[np.generic]) -> Pixels:
-    """Scale to another range, rounding; floats beyond theirs are cut off."""
-    if pixels.dtype == dtype:
-        return pixels
-    if pixels.dtype == np.float32:
-        return np.rint(np.clip(np.nan_to_num(pixels), 0, 1) * WHITE[dtype]).astype(dtype)
-    # From 16 to 8 bits: 65535 = 255 * 257.
-    return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
-
-
 def _avif_bits(metadata: Metadata) -> int:
     return 10 if metadata.bits == 10 else 12
-
-
-def _in_bits(pixels: Pixels, bits: int) -> Pixels:
-    """Round 0..65535 to so many bits, shifted to the left, as libvips cuts the rest off."""
-    largest = (1 << bits) - 1
-    numbers = (pixels.astype(np.uint32) * largest + 32767) // 65535
-    return (numbers << (16 - bits)).astype(np.uint16)
 
 
 def _save(
@@ -242,9 +226,10 @@ def _save(
     path: str | os.PathLike[str],
 ) -> bytes:
     options = {**picture_format.save_options, **_options_for(image, picture_format.name, metadata)}
+    forget_errors()
     try:
         return bytes(getattr(image, str(picture_format.saver))(keep=_KEEP, **options))
-    except pyvips.Error as error:
+    except (pyvips.Error, UnicodeDecodeError) as error:
         reason = f"cannot be written as {picture_format.name} ({explain(error)})"
         raise OutputError(path, reason, "choose another format") from error
 
