@@ -357,25 +357,6 @@ def default_map_target(source: Path) -> Path:
     return source.parent / f"{source.stem}{MAP_INFIX}.png"
 
 
-def compare_files(
-    before: str | os.PathLike[str], after: str | os.PathLike[str], target: str | os.PathLike[str]
-) -> None:
-    """Write a photograph and its result, which is there already, side by side.
-
-    Raises:
-        IfanError: one of the two cannot be read, they are not alike, or the target not be written.
-    """
-    from ifan.images import read_photograph, side_by_side, write_photograph
-
-    with _naming(before):
-        photograph, result = read_photograph(before), read_photograph(after)
-        try:
-            both = side_by_side(photograph, result)
-        except ValueError as error:
-            raise PictureError(after, f"is not like {before} ({error})", "make it anew") from error
-        write_photograph(both, target)
-
-
 def parse_working_size(working_size: int | str) -> int | None:
     """Return the long side in pixels that is meant, None for the full size.
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ifan.images.colour import colour_space
+from ifan.images.colour import SRGB, colour_space
 from ifan.images.geometry import resize
 from ifan.images.photograph import WHITE, Photograph, Pixels
 from ifan.images.transparency import LEAST_WEIGHT, beside, filled
@@ -55,6 +55,8 @@ class Rendition:
         """
         # Clipped first: what lies outside the range is no correction that could be shown.
         deblurred = np.clip(deblurred, 0, 1)
+        if self._is_all and strength == 1:
+            return self._photograph.with_pixels(self._rounded(deblurred))
         is_own = self._is_full or self._space.is_coded_alike
         if is_own:
             correction = self._space.from_srgb(deblurred) - self._space.from_srgb(self.view)
@@ -72,6 +74,21 @@ class Rendition:
                 step[self._photograph.alpha[rows] == 0] = 0
             _store(own + step, own, corrected[rows])
         return self._photograph.with_pixels(corrected)
+
+    @property
+    def _is_all(self) -> bool:
+        """Whether the rendition is the photograph, and what a network makes of it the result."""
+        photograph = self._photograph
+        is_plain = photograph.alpha is None and photograph.pixels.dtype != np.float32
+        return self._is_full and is_plain and isinstance(self._space, SRGB)
+
+    def _rounded(self, deblurred: Values) -> Pixels:
+        """Return values in sRGB as pixels of the photograph's kind."""
+        rounded = np.empty_like(self._photograph.pixels)
+        for rows in _bands(rounded):
+            values = self._space.from_srgb(deblurred[rows])
+            _store(values, values, rounded[rows])
+        return rounded
 
     def _translated(self, own: Values, step: Values) -> Values:
         """Return what a step of sRGB-coded values comes to in the photograph's own ones.
