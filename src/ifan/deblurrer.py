@@ -116,8 +116,11 @@ class Deblurrer:
             EngineError: memory does not suffice, or the network gives values that are no numbers.
         """
         sides = (None if view is None else _photograph_of(view) for view in (left, right))
-        sharp = self._deblurred(_photograph_of(image), *sides, strength=strength).pixels
-        return image.copy() if sharp is image else sharp
+        _require_strength(strength)
+        renditions = self._renditions(_photograph_of(image), *sides)
+        if strength == 0:
+            return image.copy()
+        return renditions[0].corrected(self.infer(renditions), strength).pixels
 
     def deblur_photograph(
         self,
@@ -143,8 +146,51 @@ class Deblurrer:
             ValueError: the strength is none.
         """
         _require_strength(strength)
+        if strength == 0:
+            return photograph
+        renditions = self.renditions(photograph, left=left, right=right)
+        return renditions[0].corrected(self.infer(renditions), strength)
+
+    def renditions(
+        self,
+        photograph: Photograph,
+        *,
+        left: Photograph | None = None,
+        right: Photograph | None = None,
+    ) -> list[Rendition]:
+        """Return a photograph and its views as the network is to see them.
+
+        It is the first of three steps that `deblur_photograph` takes, and that can be taken side by
+        side; the others are `infer`, and `Rendition.corrected` of the first rendition.
+
+        Args:
+            photograph: the photograph.
+            left: left dual-pixel view, of the same size; for a dual-pixel model only.
+            right: right dual-pixel view, of the same size; for a dual-pixel model only.
+
+        Raises:
+            IfanError: the views are not what the model needs, or memory does not suffice.
+        """
         with _naming(photograph.path):
-            return self._deblurred(photograph, left, right, strength=strength)
+            return self._renditions(photograph, left, right)
+
+    def infer(self, renditions: list[Rendition]) -> Array:
+        """Run the network.
+
+        Args:
+            renditions: as `renditions` returns them.
+
+        Returns:
+            HxWx3 float32: what it makes of the first one.
+
+        Raises:
+            EngineError: memory does not suffice, or the network gives values that are no numbers.
+        """
+        with _naming(renditions[0].path):
+            height, width = renditions[0].view.shape[:2]
+            deblurred: Array = self._engine.deblur(_padded(renditions))[0].transpose(1, 2, 0)
+            _require_finite(deblurred)
+            return deblurred[:height, :width]
 
     def defocus_map(
         self, image: Image, *, left: Image | None = None, right: Image | None = None
@@ -210,11 +256,15 @@ class Deblurrer:
         target = Path(target) if target is not None else default_target(Path(source))
         with _naming(source):
             photograph, *sides = _read((source, left, right), page, max_pixels)
+            if comparison is not None and os.path.realpath(comparison) == os.path.realpath(target):
+                raise OutputError(comparison, "is the result, too", "give another name")
             for path in (target, comparison):
                 if path is not None:
                     _require_target(path, (source, left, right), overwrite)
                     require_room_for(photograph, path)
-            sharp = self._deblurred(photograph, *sides, strength=strength)
+            sharp = self.deblur_photograph(
+                photograph, left=sides[0], right=sides[1], strength=strength
+            )
             write_photograph(sharp, target, overwrite=overwrite)
             if comparison is not None:
                 write_photograph(side_by_side(photograph, sharp), comparison, overwrite=overwrite)
@@ -260,23 +310,6 @@ class Deblurrer:
             else:
                 write_photograph(coloured(values, photograph.path), target, overwrite=overwrite)
         return float(values.min()), float(values.max())
-
-    def _deblurred(
-        self,
-        photograph: Photograph,
-        left: Photograph | None = None,
-        right: Photograph | None = None,
-        *,
-        strength: float,
-    ) -> Photograph:
-        _require_strength(strength)
-        renditions = self._renditions(photograph, left, right)
-        if strength == 0:
-            return photograph
-        height, width = renditions[0].view.shape[:2]
-        deblurred = self._engine.deblur(_padded(renditions))[0].transpose(1, 2, 0)
-        _require_finite(deblurred)
-        return renditions[0].corrected(deblurred[:height, :width], strength)
 
     def _disparity(
         self,
@@ -338,16 +371,19 @@ def default_target(source: Path, picture_format: PictureFormat | None = None) ->
 def result_suffix(source: Path, picture_format: PictureFormat | None = None) -> str:
     """Return the suffix of a result: the photograph's own if that suits the format.
 
+    If the name does not tell the photograph's format, its first bytes do.
+
     Args:
         source: the photograph.
         picture_format: as `default_target`.
     """
-    from ifan.images import FORMATS, INPUT_SUFFIXES
+    from ifan.images import FORMATS, INPUT_SUFFIXES, format_of_file
 
-    own = INPUT_SUFFIXES.get(source.suffix.lower())
+    named = INPUT_SUFFIXES.get(source.suffix.lower())
+    own = named or format_of_file(source)
     if picture_format is None and own is not None:
         picture_format = FORMATS[own.result]
-    if picture_format is None or picture_format is own:
+    if picture_format is None or picture_format is named:
         return source.suffix
     return picture_format.suffix
 

@@ -2,6 +2,7 @@ import io
 import shutil
 import struct
 import subprocess
+import sys
 from functools import cache
 
 import numpy as np
@@ -327,9 +328,31 @@ def test_raw_is_told_from_tiff():
     assert not raw.recognises(pages(0))
     assert not raw.recognises(pages(0, 1))
     assert not raw.recognises(pages(1, 0))
+    # Nothing but previews, and beyond the first twenty a picture.
+    assert not raw.recognises(pages(*[1] * 30, 0))
     assert not raw.recognises(b"")
     assert not raw.recognises(b"II*\0")
     assert not raw.recognises(b"\xff\xd8\xff\xe0" + bytes(100))
+
+
+def test_nothing_but_previews_is_raw_unless_libraw_does_not_know_it(monkeypatch):
+    assert not raw.recognises(pages(1, 1))
+    # Where LibRaw is not installed nobody knows; read as TIFF it would be but a preview.
+    monkeypatch.setitem(sys.modules, "rawpy", None)
+    assert raw.recognises(pages(1, 1))
+
+
+@pytest.mark.parametrize("error", ["LibRawIOError", "LibRawDataError", None])
+def test_nothing_but_previews_is_raw_if_libraw_knows_it_though_it_is_damaged(monkeypatch, error):
+    rawpy = pytest.importorskip("rawpy")
+
+    def open_buffer(_self, _file):
+        if error:
+            raise getattr(rawpy, error)(b"damaged")
+
+    names = {"__enter__": lambda self: self, "__exit__": lambda *_: None}
+    monkeypatch.setattr(rawpy, "RawPy", type("Opened", (), names | {"open_buffer": open_buffer}))
+    assert raw.recognises(pages(1, 1))
 
 
 def test_sizes_are_asked_for_before_the_picture_is_developed():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageCms
@@ -38,6 +38,7 @@ DTYPES = st.sampled_from([np.uint8, np.uint16, np.float32])
 SHAPES = st.sampled_from([(6, 5, 3), (6, 5), (1, 1, 3)])
 
 
+@settings(deadline=None)
 @given(DTYPES.flatmap(lambda dtype: arrays.arrays(dtype, SHAPES)), st.floats(0, 1))
 def test_what_a_network_leaves_alone_stays_to_the_bit(pixels, strength):
     for icc in (None, display_p3()):
@@ -94,6 +95,15 @@ def test_a_correction_means_the_same_in_every_colour_space(scene):
 def test_srgb_under_another_name_is_not_converted(scene):
     rendition = full(photograph(scene, icc=SRGB.tobytes()))
     assert np.array_equal(rendition.view, full(photograph(scene)).view)
+
+
+def test_a_grey_photograph_with_a_profile_of_rgb_means_its_greys(scene):
+    """Scanners write such files."""
+    grey = scene[..., 0]
+    space = full(photograph(grey, icc=linear_profile()))
+    expected = full(photograph(np.repeat(grey[..., None], 3, 2), icc=linear_profile()))
+    assert np.abs(space.view - expected.view).max() < 0.002
+    assert np.abs(space.view * 255 - grey[..., None]).max() > 50
 
 
 @pytest.mark.parametrize("icc", [b"junk" * 50, b"", display_p3()[:200], display_p3()[:40]])
@@ -172,6 +182,16 @@ class TestTransparency:
         assert (result.pixels[hidden] == (1, 2, 3)).all()
         assert not np.array_equal(result.pixels[~hidden], picture.pixels[~hidden])
         assert result.alpha is picture.alpha
+
+    def test_feathered_edges_are_not_read_as_black(self):
+        """Colours that hardly show are mostly left over from nothing: here black."""
+        columns = np.arange(64)
+        alpha = np.broadcast_to(np.clip(columns * 16 - 400, 0, 255), (40, 64)).astype(np.uint8)
+        pixels = np.full((40, 64, 3), 200, np.uint8)
+        pixels[alpha < 13] = 0
+        view = full(photograph(pixels, alpha)).view * 255
+        assert view[:, :20] == pytest.approx(np.full((40, 20, 3), 200), abs=2)
+        assert view.min() > 120
 
     def test_all_is_hidden(self, rng):
         pixels = rng.integers(0, 256, (9, 9, 3), dtype=np.uint8)

@@ -153,11 +153,6 @@ def test_blocks_whose_flags_nobody_set_are_found():
     assert (found.exif, found.xmp) == (exif_block(), XMP)
 
 
-def test_no_density_is_made_up():
-    data = saved(picture())
-    assert webp.completed(loaded(data), data).density is None
-
-
 def test_an_animation_is_told_from_a_picture():
     frames = [Image.fromarray(picture() + shade) for shade in (0, 90)]
     still, film = io.BytesIO(), io.BytesIO()

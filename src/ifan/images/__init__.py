@@ -10,6 +10,7 @@ from ifan.images.formats import (
     INPUT_SUFFIXES,
     OUTPUT_SUFFIXES,
     PictureFormat,
+    format_of_file,
     is_picture_name,
 )
 from ifan.images.geometry import resize
@@ -38,6 +39,7 @@ __all__ = [
     "coloured",
     "decode_photograph",
     "encode_photograph",
+    "format_of_file",
     "is_picture_name",
     "output_format",
     "read_photograph",

@@ -72,21 +72,25 @@ class ProfiledSpace:
     in proportion to the correction.
 
     Args:
-        icc: the profile, of RGB or, for grey photographs, of grey.
-        is_grey: which of the two.
+        icc: the profile, of RGB; for grey photographs of grey, or of RGB, whose greys it means.
+        is_grey: whether the photograph is.
 
     Raises:
-        ValueError: the profile is damaged, or is for pictures of another kind.
+        ValueError: the profile is damaged, is for pictures of another kind, or goes one way only.
     """
 
     def __init__(self, icc: bytes, *, is_grey: bool) -> None:
-        if icc[36:40] != b"acsp" or icc[16:20] != (b"GRAY" if is_grey else b"RGB "):
+        kind = icc[16:20]
+        if icc[36:40] != b"acsp" or kind not in ((b"GRAY", b"RGB ") if is_grey else (b"RGB ",)):
             raise ValueError("it is no profile for such pictures")
         self._icc = icc
         self._is_grey = is_grey
+        self._has_one_channel = kind == b"GRAY"
         levels = _LEVELS[None] if is_grey else _cube()
         with listening() as warnings:
-            self._distances = np.abs(self.to_srgb(levels) - SRGB(is_grey=is_grey).to_srgb(levels))
+            seen = self.to_srgb(levels)
+            self.from_srgb(seen)
+        self._distances = np.abs(seen - SRGB(is_grey=is_grey).to_srgb(levels))
         # libvips takes sRGB for a profile that it cannot use.
         if warnings:
             raise ValueError(warnings[0])
@@ -105,6 +109,8 @@ class ProfiledSpace:
 
     def to_srgb(self, values: Values) -> Values:
         """Convert; colours that sRGB does not have come out as the nearest it has."""
+        if self._is_grey and not self._has_one_channel:
+            values = SRGB(is_grey=True).to_srgb(values)
         image = _as_image(values)
         with _profile_file(self._icc) as profile:
             return _computed(image.icc_transform("srgb", input_profile=profile, **_RENDERING))
@@ -114,7 +120,7 @@ class ProfiledSpace:
         image = _as_image(values)
         with _profile_file(self._icc) as profile:
             back = _computed(image.icc_transform(profile, input_profile="srgb", **_RENDERING))
-        return back[..., 0] if self._is_grey else back
+        return back.mean(axis=2) if self._is_grey else back
 
 
 def colour_space(

@@ -8,7 +8,7 @@ from itertools import islice
 from ifan.images.metadata import Density
 from ifan.images.tiff_structure import (
     EXIF,
-    GPS,
+    INTEROPERABILITY,
     SUBDIRECTORIES,
     Directory,
     Field,
@@ -29,15 +29,40 @@ _THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 0x0201, 0x0202
 # Across, down, and their unit.
 _DENSITY = (0x011A, 0x011B, 0x0128)
 _INCHES, _CENTIMETRES = 2, 3
+# Per millimetre. Without a unit (1), or with an unknown one, the numbers are but a ratio.
+_UNITS = {_INCHES: (25.4, "in"), _CENTIMETRES: (10.0, "cm")}
 _SHORT, _RATIONAL = 3, 5
 _IMAGE_SIZE = {0x0100: "width", 0x0101: "height"}
 _PIXEL_SIZE = {0xA002: "width", 0xA003: "height"}
 
-# The fields of a TIFF's first directory that describe the photograph, not how its pixels lie in
-# the file: document and page name, description, make, model, software, date, artist, host, rating,
-# copyright, what Windows adds, and the EXIF and GPS directories.
-_DESCRIPTIVE = {0x010D, 0x010E, 0x010F, 0x0110, 0x011D, 0x0131, 0x0132, 0x013B, 0x013C}
-_DESCRIPTIVE |= {0x4746, 0x4749, 0x8298, *range(0x9C9B, 0x9CA0), EXIF, GPS}
+# The fields of a TIFF's first directory that do not describe the photograph but how its pixels lie
+# in the file, that point to what else is in it, or that go another way (XMP, IPTC, ICC, density).
+_STRUCTURAL = {
+    # Of Panasonic's RAW files, in which baseline numbers mean something else; kinds of picture.
+    *(set(range(0x0100)) - {0x000B}),
+    # Sizes, bits, compression, strips, orientation, density, grey curves, options of fax.
+    *(*range(0x0100, 0x010D), 0x0111, 0x0112, *range(0x0115, 0x011D), *range(0x0120, 0x012A)),
+    # Transfer function, predictor, palette, halftones, tiles, fax, sub-directories, inks.
+    *(0x012C, 0x012D, 0x013D, *range(0x0140, 0x014F), 0x0150, *range(0x0152, 0x0161)),
+    # Of fax profiles, JPEG in TIFF, YCbCr, strips, XMP, related images.
+    *(*range(0x0190, 0x0196), *range(0x01B1, 0x01B6), *range(0x0200, 0x0220), 0x022F, 0x02BC),
+    *(0x1000, 0x1001, 0x1002),
+    # Of Sony's RAW; SGI's sizes; colour filters; Kodak's directory; IPTC; TIFF/IT.
+    *(*range(0x7000, 0x8000), *range(0x80E3, 0x80E7), 0x828D, 0x828E, 0x8290, 0x83BB),
+    *(*range(0x84E0, 0x84EC), 0x8568),
+    # Leaf, Photoshop, ICC, JBIG, fax directories, layers, TIFF/EP, Interoperability.
+    *(0x8606, 0x8649, 0x8773, 0x87AC, 0x87BE, 0x885C, 0x888A, 0x9216, 0x935C),
+    INTEROPERABILITY,
+    # HD Photo; Canon's and Hasselblad's RAW; padding of Windows, and where maker notes once were.
+    *(*range(0xBC00, 0xBD00), 0xC51B, *range(0xC5D8, 0xC5E1), 0xEA1C, 0xEA1D, 0xFE00),
+    # DNG, but for models, serial number, lens, original name, time code, speed, reel, camera label.
+    *(set(range(0xC612, 0xC800)) - {0xC614, 0xC615, 0xC62F, 0xC630, 0xC635, 0xC68B}),
+    *range(0xCD00, 0xCE00),
+} - {0xC763, 0xC764, 0xC772, 0xC789, 0xC7A1}
+_ASCII = 2
+_PROCESSING_SOFTWARE = 0x000B
+# Types of what points to directories.
+_DIRECTORIES = (13, 18)
 
 
 def mended(
@@ -94,7 +119,8 @@ def from_tiff(data: bytes, number: int = 0) -> bytes | None:
         layout, _ = read_header(data)
         offset = next(islice(directory_offsets(data), number, None), 0)
         found = read_tree(data, offset, layout, SUBDIRECTORIES)
-        directory = _of_tags(found, {*_DESCRIPTIVE, *_DENSITY})
+        directory = _descriptive(found)
+        directory |= {tag: found[tag] for tag in _DENSITY if tag in found}
     except StructureError:
         return None
     # Fields may share their bytes; a file made to explode must not.
@@ -114,11 +140,22 @@ def as_tiff_fields(block: bytes, order: str) -> Directory:
         order: the byte order of the TIFF file, "<" or ">".
     """
     layout, first = read_header(block)
-    found = _of_tags(read_tree(block, first, layout), _DESCRIPTIVE)
+    found = _descriptive(read_tree(block, first, layout))
     return in_order(found, layout.order, order)
 
 
 _MARKS = {"<": b"II", ">": b"MM"}
+
+
+def orientation_of(block: bytes) -> int:
+    """Return the orientation that an EXIF block tells, 1 to 8; 1 where it tells none."""
+    try:
+        layout, first = read_header(block)
+        fields, _ = read_fields(block, first, layout)
+        number = fields[_ORIENTATION].number(layout)
+    except (StructureError, KeyError):
+        return 1
+    return number if 1 <= number <= 8 else 1
 
 
 def density_of(block: bytes) -> Density | None:
@@ -128,10 +165,10 @@ def density_of(block: bytes) -> Density | None:
         layout, first = read_header(block)
         fields, _ = read_fields(block, first, layout)
         x, y = (_quotient(fields[tag], layout) for tag in (x_tag, y_tag))
-        in_centimetres = unit_tag in fields and fields[unit_tag].number(layout) == _CENTIMETRES
+        code = fields[unit_tag].number(layout) if unit_tag in fields else _INCHES
+        per_unit, unit = _UNITS[code]
     except (StructureError, KeyError, ZeroDivisionError):
         return None
-    per_unit, unit = (10.0, "cm") if in_centimetres else (25.4, "in")
     return Density(x / per_unit, y / per_unit, unit) if x > 0 and y > 0 else None
 
 
@@ -142,8 +179,19 @@ def _quotient(field: Field, layout: Layout) -> float:
     return float(above / below)
 
 
-def _of_tags(directory: Directory, tags: set[int]) -> Directory:
-    return {tag: item for tag, item in directory.items() if tag in tags}
+def _descriptive(directory: Directory) -> Directory:
+    """Return the fields of a first directory that describe the photograph."""
+    return {
+        tag: item
+        for tag, item in directory.items()
+        if isinstance(item, dict) or (tag not in _STRUCTURAL and _is_text_if_it_should(tag, item))
+    }
+
+
+def _is_text_if_it_should(tag: int, field: Field) -> bool:
+    if tag == _PROCESSING_SOFTWARE:
+        return field.type == _ASCII
+    return field.type not in _DIRECTORIES
 
 
 def _set(out: bytearray, fields: dict[int, Field], numbers: dict[int, int], layout: Layout) -> None:
@@ -178,6 +226,9 @@ def _rational(value: float, layout: Layout) -> bytes:
 
 def _without_thumbnail(out: bytearray, link: int, layout: Layout) -> bytes:
     """Unlink the directory of the thumbnail and blank its picture."""
+    # Some writers end the block without a link; there is no thumbnail then.
+    if link + layout.inline > len(out):
+        return bytes(out)
     (offset,) = struct.unpack_from(layout.order + layout.offset, out, link)
     struct.pack_into(layout.order + layout.offset, out, link, 0)
     if not offset:

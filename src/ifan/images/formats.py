@@ -27,6 +27,7 @@ class PictureFormat:
         save_options: the options of the saver.
         dtypes: the kinds of numbers that it holds when written.
         has_transparency: whether it holds an alpha channel when written.
+        largest_side: in pixels, when written.
     """
 
     name: str
@@ -37,6 +38,7 @@ class PictureFormat:
     save_options: Mapping[str, str | int | bool] = field(default_factory=dict)
     dtypes: tuple[np.dtype[np.generic], ...] = ()
     has_transparency: bool = False
+    largest_side: int = 10_000_000
 
     @property
     def suffix(self) -> str:
@@ -54,6 +56,8 @@ _TABLE = (
         # Subsampled colour would blur again what has just been made sharp.
         save_options={"Q": 95, "subsample_mode": "off"},
         dtypes=_8_BITS,
+        # What libjpeg takes.
+        largest_side=65_500,
     ),
     PictureFormat(
         name="PNG",
@@ -84,6 +88,7 @@ _TABLE = (
         save_options={"Q": 95, "smart_subsample": True, "exact": True, "effort": 2},
         dtypes=_8_BITS,
         has_transparency=True,
+        largest_side=16_383,
     ),
     PictureFormat(
         name="AVIF",
@@ -95,6 +100,7 @@ _TABLE = (
         save_options={"Q": 95, "compression": "av1", "subsample_mode": "off", "effort": 0},
         dtypes=_16_BITS,
         has_transparency=True,
+        largest_side=65_535,
     ),
     # Read only: a result is in the format that most like it and that loses nothing common.
     PictureFormat(
@@ -147,6 +153,8 @@ _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIC_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"}
 _HEIC_BRANDS |= {b"mif1", b"msf1"}
 
+_LONGEST_SIGNATURE = 1024
+
 # Formats that are not read, so that the refusal can name them: offset, bytes there, name.
 _STRANGERS = (
     (0, b"GIF8", "a GIF picture"),
@@ -173,9 +181,18 @@ def recognise(data: bytes) -> PictureFormat | None:
     return _iso_media(data) if data[4:8] == b"ftyp" else None
 
 
+def format_of_file(path: Path) -> PictureFormat | None:
+    """Return the format that the first bytes of a file tell, None if they cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return recognise(file.read(_LONGEST_SIGNATURE))
+    except OSError:
+        return None
+
+
 def _iso_media(data: bytes) -> PictureFormat | None:
     """Tell AVIF from HEIC by the brands of the file: the major one, and the compatible ones."""
-    size = min(int.from_bytes(data[:4], "big"), 1024)
+    size = min(int.from_bytes(data[:4], "big"), _LONGEST_SIGNATURE)
     brands = {data[8:12], *(data[at : at + 4] for at in range(16, size - 3, 4))}
     if brands & _AVIF_BRANDS:
         return FORMATS["AVIF"]

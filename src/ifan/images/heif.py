@@ -42,13 +42,8 @@ _MOST_TRACKS = 100
 def completed(metadata: Metadata, data: bytes) -> Metadata:
     """Add to what libvips found in a HEIF file what it did not."""
     found = _blocks(data)
-    return replace(
-        metadata,
-        exif=found.exif or metadata.exif,
-        xmp=metadata.xmp or found.xmp,
-        # HEIF has no density but that in EXIF.
-        density=metadata.density if found.exif or metadata.exif else None,
-    )
+    exif, xmp = found.exif or metadata.exif, metadata.xmp or found.xmp
+    return replace(metadata, exif=exif, xmp=xmp)
 
 
 def embed(data: bytes, metadata: Metadata) -> bytes:

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import replace
 
-from ifan.images import iptc
+from ifan.images import exif, iptc
 from ifan.images.metadata import Density, DoesNotFitError, Metadata
 
 _APP0, _APP1, _APP13, _COM, _SOS, _DQT = 0xE0, 0xE1, 0xED, 0xFE, 0xDA, 0xDB
@@ -32,27 +32,31 @@ _ZIGZAG = sorted(
     key=lambda at: (sum(divmod(at, 8)), at // 8 if sum(divmod(at, 8)) % 2 else at % 8),
 )
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
+_EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
+_INCHES, _CENTIMETRES = 1, 2
 
 
 def completed(metadata: Metadata, data: bytes) -> Metadata:
     """Add to what libvips found in a JPEG file what it did not, and unwrap the IPTC records."""
-    density, comment = None, None
+    density, comments, has_extended_xmp = None, [], False
     tables: dict[int, list[int]] = {}
     for marker, payload in _segments(data):
-        # Without unit (the byte after "JFIF\0" and the version) the numbers are but a ratio.
-        if marker == _APP0 and payload[:5] == b"JFIF\0" and payload[7:8] != b"\0":
-            density = metadata.density
+        if marker == _APP0 and payload[:5] == b"JFIF\0":
+            density = _density(payload)
         if marker == _DQT:
             tables |= _quantisation(payload)
-        if marker == _COM and comment is None:
-            comment = payload.rstrip(b"\0").decode("utf-8", "replace")
+        if marker == _COM:
+            comments.append(payload)
+        if marker == _APP1 and payload.startswith(_EXTENDED_XMP):
+            has_extended_xmp = True
     return replace(
         metadata,
         iptc=iptc.from_photoshop(metadata.iptc) if metadata.iptc else None,
-        # libvips takes 72 per inch for granted; EXIF does too.
-        density=metadata.density if metadata.exif else density,
-        comment=comment,
+        # Not as libvips has it, which takes 72 per inch for granted. EXIF goes first.
+        density=(exif.density_of(metadata.exif) if metadata.exif else None) or density,
+        comments=tuple(comments),
         jpeg_quality=_quality(tables),
+        has_extended_xmp=has_extended_xmp,
     )
 
 
@@ -69,8 +73,7 @@ def embed(data: bytes, metadata: Metadata) -> bytes:
         added.append(_segment("XMP", _APP1, _XMP + metadata.xmp))
     if metadata.iptc:
         added.append(_segment("IPTC", _APP13, iptc.to_photoshop(metadata.iptc)))
-    if metadata.comment:
-        added.append(_segment("comment", _COM, metadata.comment.encode()))
+    added += [_segment("comment", _COM, comment) for comment in metadata.comments]
     return b"".join([data[:2], *added, data[2:]])
 
 
@@ -128,9 +131,21 @@ def _segment(name: str, marker: int, payload: bytes) -> bytes:
     return struct.pack(">BBH", 0xFF, marker, len(payload) + 2) + payload
 
 
+def _density(payload: bytes) -> Density | None:
+    """Read the density in a JFIF segment; without unit its numbers are but a ratio."""
+    if len(payload) < 12:
+        return None
+    unit, x, y = struct.unpack_from(">BHH", payload, 7)
+    if not x or not y or unit not in (_INCHES, _CENTIMETRES):
+        return None
+    per_millimetre, name = (25.4, "in") if unit == _INCHES else (10.0, "cm")
+    return Density(x / per_millimetre, y / per_millimetre, name)
+
+
 def _jfif(density: Density | None) -> bytes:
     unit, x, y = 0, 1, 1
     if density is not None:
-        unit, per_millimetre = (2, 10.0) if density.unit == "cm" else (1, 25.4)
+        is_metric = density.unit == "cm"
+        unit, per_millimetre = (_CENTIMETRES, 10.0) if is_metric else (_INCHES, 25.4)
         x, y = (min(max(round(value * per_millimetre), 1), 65535) for value in density[:2])
     return b"JFIF\0" + struct.pack(">HBHHBB", 0x0102, unit, x, y, 0, 0)

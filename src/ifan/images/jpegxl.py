@@ -41,13 +41,7 @@ _BT709_SHAPE, _SRGB_SHAPE = (0.081, 4.5, 0.099, 1 / 0.45), (0.04045, 12.92, 0.05
 def completed(metadata: Metadata, data: bytes) -> Metadata:
     """Add to what libvips found in a JPEG XL file what it did not."""
     exif, xmp = _blocks(data)
-    return replace(
-        metadata,
-        exif=exif or metadata.exif,
-        xmp=xmp or metadata.xmp,
-        # JPEG XL has no density but that in EXIF.
-        density=metadata.density if exif or metadata.exif else None,
-    )
+    return replace(metadata, exif=exif or metadata.exif, xmp=xmp or metadata.xmp)
 
 
 def is_animated(data: bytes) -> bool:

@@ -41,7 +41,10 @@ _BAND_FORMATS = {"uint8": "uchar", "uint16": "ushort", "float32": "float"}
 _DTYPES = {name: dtype for dtype, name in _BAND_FORMATS.items()}
 
 # What libtiff says of every second camera's files, and what tells nobody anything.
-_CHATTER = re.compile(r"unknown field with tag|not support .*tag|out of order", re.IGNORECASE)
+_CHATTER = re.compile(
+    r"unknown field with tag|not support .*tag|out of order|not sorted|fallback to suggested",
+    re.IGNORECASE,
+)
 
 # "VipsJpeg: premature end of JPEG image": who says it is of no use to who reads it.
 _SPEAKER = re.compile(r"^\w+: ")

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyvips
 
-from ifan.images import exif
+from ifan.images import exif, tiff
 from ifan.images.boxes import Box, boxes, inside
 from ifan.images.colour import display_p3
 from ifan.images.errors import DecodingError
@@ -48,10 +48,9 @@ _SIGNATURES = (b"FUJIFILMCCD-RAW", b"FOVb", b"\0MRM", b"II\x1a\0\0\0HEAPCCDR")
 _CR3 = b"ftypcrx "
 
 # What tells RAW among TIFF files: a mosaic, or one that was taken apart but not developed.
-_KIND, _PHOTOMETRIC, _SUBDIRECTORIES, _DNG_VERSION = 0x00FE, 0x0106, 0x014A, 0xC612
-_REDUCED = 1
+_PHOTOMETRIC, _SUBDIRECTORIES, _DNG_VERSION = 0x0106, 0x014A, 0xC612
 _MOSAIC, _LINEAR_RAW = 32803, 34892
-_MOST_DIRECTORIES = 20
+_MOST_SUBDIRECTORIES = 20
 
 _MAKER_NOTE, _XMP, _IPTC = 0x927C, 0x02BC, 0x83BB
 # More does not fit in a JPEG. Notes that large hold previews, and how to decode the RAW.
@@ -68,7 +67,7 @@ def recognises(data: bytes) -> bool:
     if data[8:12] in (b"CR\2\0", b"IIII", b"MMMM"):
         return data[:4] in (b"II*\0", b"MM\0*")
     try:
-        return _is_undeveloped(data)
+        return _is_undeveloped(data) or (_has_only_previews(data) and not _is_declined(data))
     except StructureError:
         return False
 
@@ -139,26 +138,46 @@ def _development() -> rawpy.Params:
 def _is_undeveloped(data: bytes) -> bool:
     """Tell whether a TIFF file holds what a camera saw, and no developed picture."""
     layout, _ = read_header(data)
-    chain = list(islice(read_directories(data), _MOST_DIRECTORIES))
-    if any(_DNG_VERSION in directory for directory in chain[:1]):
+    chain = list(islice(read_directories(data), tiff.MOST_PAGES))
+    if chain and _DNG_VERSION in chain[0]:
         return True
     offsets = (
         offset for directory in chain for offset in _offsets(directory.get(_SUBDIRECTORIES), layout)
     )
-    below = [read_fields(data, offset, layout)[0] for offset in islice(offsets, _MOST_DIRECTORIES)]
+    below = [
+        read_fields(data, offset, layout)[0] for offset in islice(offsets, _MOST_SUBDIRECTORIES)
+    ]
     kinds = [_number(directory, _PHOTOMETRIC, layout) for directory in (*chain, *below)]
-    if _MOSAIC in kinds or _LINEAR_RAW in kinds:
+    return _MOSAIC in kinds or _LINEAR_RAW in kinds
+
+
+def _has_only_previews(data: bytes) -> bool:
+    """Tell whether a TIFF file may be RAW, of which some that are old say no more than this."""
+    return all(page.is_reduced for page in tiff.survey(data))
+
+
+def _is_declined(data: bytes) -> bool:
+    """Tell whether LibRaw, if it is installed, says that a file is no RAW that it knows."""
+    try:
+        import rawpy
+    except ImportError:
+        return False
+    try:
+        with rawpy.RawPy() as opened:
+            opened.open_buffer(io.BytesIO(data))
+    except rawpy.LibRawFileUnsupportedError:
         return True
-    # Nothing but previews is in RAW only, of which some old ones say no more.
-    is_preview = [bool(_number(directory, _KIND, layout) & _REDUCED) for directory in chain]
-    return bool(is_preview) and all(is_preview)
+    except (rawpy.LibRawError, rawpy.NotSupportedError):
+        # It is one, and what is wrong with it is told when it is decoded.
+        return False
+    return False
 
 
 def _offsets(field: Field | None, layout: Layout) -> tuple[int, ...]:
     """Return where the directories are that a field of offsets points to."""
     if field is None or field.type not in (4, 13):
         return ()
-    count = min(field.count, _MOST_DIRECTORIES)
+    count = min(field.count, _MOST_SUBDIRECTORIES)
     return struct.unpack_from(f"{layout.order}{count}L", field.value)
 
 

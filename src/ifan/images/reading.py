@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -16,7 +17,7 @@ import numpy.typing as npt
 import pyvips
 
 from ifan.errors import PictureError
-from ifan.images import colour, exif, heif, jpeg, jpegxl, metadata, png, raw, tiff, webp
+from ifan.images import colour, exif, heif, icc, jpeg, jpegxl, metadata, png, raw, tiff, webp
 from ifan.images.errors import DecodingError
 from ifan.images.formats import FORMAT_NAMES, FORMATS, PictureFormat, describe_stranger, recognise
 from ifan.images.jpegxl_header import HDR_CURVES
@@ -35,7 +36,7 @@ Name: TypeAlias = "str | os.PathLike[str]"
 Array: TypeAlias = npt.NDArray[Any]
 Require: TypeAlias = Callable[[int, int], None]
 
-_COMPLETED: Mapping[str, Callable[[Metadata, bytes], Metadata]] = {
+_COMPLETE_METADATA: Mapping[str, Callable[[Metadata, bytes], Metadata]] = {
     "JPEG": jpeg.completed,
     "PNG": png.completed,
     "WebP": webp.completed,
@@ -63,20 +64,44 @@ _EXTRAS: Mapping[str, _Extra] = {
     "RAW": _Extra(raw.decode, ("rawpy",)),
 }
 
-_MANY: Mapping[str, Callable[[bytes], bool]] = {
+_IS_FILM: Mapping[str, Callable[[bytes], bool]] = {
     "PNG": png.is_animated,
     "WebP": webp.is_animated,
     "AVIF": heif.is_sequence,
     "HEIC": heif.is_sequence,
     "JPEG XL": jpegxl.is_animated,
 }
-"""What tells of a file of a format that it holds a film."""
 
-# What has no place for a density but EXIF.
+# What has no place for a density but EXIF; libvips makes some up.
 _DENSITY_IN_EXIF = ("WebP", "AVIF", "HEIC", "JPEG XL", "RAW")
+
+_HEIF = ("AVIF", "HEIC")
+
+# Codes of ITU-T H.273. Primaries: of sRGB and unknown ones, BT.2020, DCI-P3, Display P3. Curves:
+# such as readers take for that of sRGB, of television and unknown ones among them; and powers.
+_P3 = icc.Colours(primaries=(0.68, 0.32, 0.265, 0.69, 0.15, 0.06))
+_SPACES: Mapping[int, icc.Colours] = {
+    1: icc.Colours(),
+    2: icc.Colours(),
+    9: icc.Colours(primaries=(0.708, 0.292, 0.17, 0.797, 0.131, 0.046)),
+    11: _P3._replace(white=(0.314, 0.351)),
+    12: _P3,
+}
+_SRGB_CURVES = (1, 2, 6, 13, 14, 15)
+_EXPONENTS: Mapping[int, float] = {4: 2.2, 5: 2.8, 8: 1.0, 17: 2.6}
+_SRGB_CODES = (1, 13, 1)
 
 # Colour spaces as libvips calls them, and the number of channels without alpha.
 _CHANNELS = {"srgb": 3, "rgb": 3, "rgb16": 3, "scrgb": 3, "b-w": 1, "grey16": 1, "cmyk": 4}
+_UNUSUAL_NUMBERS = {
+    "char": "8-bit signed integers",
+    "short": "16-bit signed integers",
+    "int": "32-bit signed integers",
+    "uint": "32-bit integers",
+    "double": "64-bit floats",
+    "complex": "complex floats",
+    "dpcomplex": "complex floats",
+}
 _WHOLE = "get a complete copy of it"
 
 
@@ -128,27 +153,54 @@ def decode_photograph(
         PictureError: as `read_photograph`.
     """
     picture_format = _recognised(data, path)
+    most = MAX_PIXELS if max_pixels is None else max_pixels
     with listening() as warnings, _damage_explained(path):
-        directory = _the_one(data, picture_format, page, path)
-
-        def require(width: int, height: int) -> None:
-            _require_size(width, height, max_pixels or MAX_PIXELS, path)
-
-        extra = _EXTRAS.get(picture_format.name)
-        if extra is not None and extra.installed():
-            pixels, found = extra.decode(data, require)
-        else:
-            pixels, found = _by_libvips(data, picture_format, directory, require, path)
-    if picture_format.name in ("AVIF", "HEIC") and found.icc is None:
-        found = replace(found, icc=_coded_profile(data, path))
-    if found.density is None and found.exif and picture_format.name in _DENSITY_IN_EXIF:
-        found = replace(found, density=exif.density_of(found.exif))
+        _refuse_film(data, picture_format, path)
+        if picture_format.name in _HEIF:
+            _refuse_hdr(data, path)
+        chosen = _chosen_page(data, picture_format, page, path)
+        require = partial(_require_size, most, path)
+        pixels, found = _decoded(data, picture_format, chosen, require, path)
     for warning in warnings:
         _LOG.warning("%s: was read, but its decoder warns: %s", os.fspath(path), warning)
-    channels = 3 if pixels.shape[2] > 2 else 1
+    found = _finished(found, data, picture_format, path, is_grey=pixels.shape[2] < 3)
+    return _photograph(pixels, found, picture_format, path)
+
+
+def _decoded(
+    data: bytes,
+    picture_format: PictureFormat,
+    page: tiff.Page | None,
+    require: Require,
+    path: Name,
+) -> tuple[Array, Metadata]:
+    """Decode by the package that is for the format, if there is one, else by libvips."""
+    extra = _EXTRAS.get(picture_format.name)
+    if extra is not None and extra.installed():
+        return extra.decode(data, require)
+    return _by_libvips(data, picture_format, page, require, path)
+
+
+def _finished(
+    found: Metadata, data: bytes, picture_format: PictureFormat, path: Name, *, is_grey: bool
+) -> Metadata:
+    """Add to the metadata what a format has in another place than decoders look in."""
+    if picture_format.name in _HEIF and found.icc is None:
+        found = replace(found, icc=_coded_profile(data, path, is_grey=is_grey))
+    if picture_format.name in _DENSITY_IN_EXIF:
+        found = replace(found, density=exif.density_of(found.exif) if found.exif else None)
+    return found
+
+
+def _photograph(
+    pixels: Array, found: Metadata, picture_format: PictureFormat, path: Name
+) -> Photograph:
+    """Part the channels, of which there are one to four, into colours and alpha."""
+    colours, has_alpha = divmod(pixels.shape[2] - 1, 2)
+    channels = 3 if colours else 1
     return Photograph(
         pixels=np.ascontiguousarray(pixels[..., :3] if channels == 3 else pixels[..., 0]),
-        alpha=_alpha(pixels, channels),
+        alpha=np.ascontiguousarray(pixels[..., channels]) if has_alpha else None,
         format=picture_format.name,
         metadata=found,
         path=Path(path),
@@ -179,78 +231,150 @@ def _damage_explained(path: Name) -> Iterator[None]:
         raise PictureError(path, f"cannot be decoded ({error})", remedy) from error
 
 
-def _the_one(data: bytes, picture_format: PictureFormat, page: int | None, path: Name) -> int:
-    """Return which picture of the file is meant, counted as libvips does; refuse films."""
-    is_film = _MANY.get(picture_format.name)
+@contextmanager
+def _unread_explained(page: tiff.Page | None, path: Name) -> Iterator[None]:
+    """Say of a TIFF file that libvips cannot read, but that is not damaged, what it is."""
+    try:
+        yield
+    except pyvips.Error as error:
+        obstacle = page.obstacle(str(error)) if page is not None else None
+        if obstacle is None:
+            raise
+        forget_errors()
+        raise PictureError(path, *obstacle) from error
+
+
+def _refuse_film(data: bytes, picture_format: PictureFormat, path: Name) -> None:
+    is_film = _IS_FILM.get(picture_format.name)
     if is_film is not None and is_film(data):
         raise PictureError(path, "is an animation", "give a single picture of it")
-    pages: tuple[int, ...] = (0,)
-    if picture_format.name == "TIFF":
-        found = tiff.survey(data)
-        if found.is_lab:
-            raise PictureError(path, "is a CIELAB picture", "convert it to RGB")
-        pages = found.pages
-    if page is None and len(pages) > 1:
-        remedy = f"choose one by --page 1 to {len(pages)}, or split it into a file a page"
-        raise PictureError(path, f"has {len(pages)} pages", remedy)
-    if page is not None and not 1 <= page <= len(pages):
-        reason = "has 1 page" if len(pages) == 1 else f"has {len(pages)} pages"
-        raise PictureError(path, f"{reason}, not {page}", "choose another --page")
-    return pages[(page or 1) - 1]
 
 
-def _require_size(width: int, height: int, max_pixels: int, path: Name) -> None:
-    if width * height > max_pixels:
-        reason = f"has {width}x{height} pixels, more than {max_pixels} are not read"
+def _refuse_hdr(data: bytes, path: Name) -> None:
+    _, curve, _ = heif.nclx(data) or _SRGB_CODES
+    if curve in HDR_CURVES:
+        reason = f"is an HDR picture, with the curve {HDR_CURVES[curve]}"
+        raise PictureError(path, reason, "give it as an SDR picture")
+
+
+def _chosen_page(
+    data: bytes, picture_format: PictureFormat, number: int | None, path: Name
+) -> tiff.Page | None:
+    """Return how the picture that is meant is coded; None where that is for the decoder to see."""
+    if picture_format.name != "TIFF":
+        _require_page(number, 1, path)
+        return None
+    found = tiff.survey(data)
+    # Smaller copies are no pages, unless there is nothing else.
+    pages = tuple(page for page in found if not page.is_reduced) or found
+    _require_page(number, len(pages), path)
+    chosen = pages[(number or 1) - 1]
+    if chosen.is_lab:
+        raise PictureError(path, "is a CIELAB picture", "convert it to RGB")
+    return chosen
+
+
+def _require_page(number: int | None, count: int, path: Name) -> None:
+    """Refuse the number of a page that is not there, and none where there are several."""
+    if number is None and count > 1:
+        remedy = f"choose one by --page 1 to {count}, or split it into a file a page"
+        raise PictureError(path, f"has {count} pages", remedy)
+    if number is not None and not 1 <= number <= count:
+        reason = "has 1 page" if count == 1 else f"has {count} pages"
+        raise PictureError(path, f"{reason}, not {number}", "choose another --page")
+
+
+def _require_size(most: int, path: Name, width: int, height: int) -> None:
+    if width * height > most:
+        reason = f"has {width}x{height} pixels, more than {most} are not read"
         raise PictureError(path, reason, "give --max-pixels if the file is to be trusted")
 
 
 def _by_libvips(
-    data: bytes, picture_format: PictureFormat, directory: int, require: Require, path: Name
+    data: bytes,
+    picture_format: PictureFormat,
+    page: tiff.Page | None,
+    require: Require,
+    path: Name,
 ) -> tuple[Array, Metadata]:
     """Decode by the loader of the table and no other: the rest is not for strangers' files."""
     if not has_operation(picture_format.loader):
         raise _needs_extra(picture_format, path)
-    load = getattr(pyvips.Image, picture_format.loader)
-    options: dict[str, str | int] = {"fail_on": "error"}
-    if picture_format.name == "TIFF":
-        # For libvips a tile that is missing or damaged is worth a warning, and black.
-        fail_on = "warning" if tiff.is_tiled(data, directory) else "error"
-        options = {"fail_on": fail_on, "page": directory}
-    image = load(data, **options)
-    require(image.width, image.height)
-    _refuse_pixels(image, path)
-    try:
-        pixels, icc = _upright(image)
-    except pyvips.Error as error:
-        if picture_format.name in _EXTRAS and "not been built in" in str(error):
-            raise _needs_extra(picture_format, path) from error
-        raise
-    header = metadata.from_header(image)
-    if picture_format.name == "TIFF":
-        found = tiff.completed(header, data, directory)
-    else:
-        found = _COMPLETED[picture_format.name](header, data)
-    if picture_format.name in ("AVIF", "HEIC"):
+    with _unread_explained(page, path):
+        image = _opened(data, picture_format, page, path)
+        require(image.width, image.height)
+        _refuse_pixels(image, path)
+        if picture_format.name == "PNG":
+            image = png.with_orientation(image, data)
+        try:
+            pixels, profile = _upright_pixels(image)
+        except pyvips.Error as error:
+            if picture_format.name in _EXTRAS and "not been built in" in str(error):
+                raise _needs_extra(picture_format, path) from error
+            raise
+    found = _completed(metadata.from_header(image), data, picture_format, page)
+    if picture_format.name in _HEIF:
         pixels = _as_heif_says(pixels, data, found.bits)
-    return pixels, replace(found, icc=icc)
+    # That of PNG may be in chunks that libvips does not read.
+    return pixels, found if picture_format.name == "PNG" else replace(found, icc=profile)
 
 
-# Colour codes of ITU-T H.273: primaries of sRGB, and unknown ones; of Display P3.
-_SRGB_PRIMARIES, _P3_PRIMARIES = (1, 2), (11, 12)
+def _opened(
+    data: bytes, picture_format: PictureFormat, page: tiff.Page | None, path: Name
+) -> pyvips.Image:
+    """Have libvips read the header; of a TIFF file, that of the page."""
+    load = getattr(pyvips.Image, picture_format.loader)
+    if page is None:
+        return load(data, fail_on="error")
+    # For libvips a tile that is missing or damaged is worth a warning, and black.
+    fail_on = "warning" if page.is_tiled else "error"
+    return _without_extra(load(data, fail_on=fail_on, page=page.directory), page, path)
 
 
-def _coded_profile(data: bytes, path: Name) -> bytes | None:
-    """Return a profile for the colours that a HEIF file names by a code; None for sRGB."""
-    primaries, curve, _ = heif.nclx(data) or (1, 13, 1)
-    if curve in HDR_CURVES:
-        reason = f"is an HDR picture, with the curve {HDR_CURVES[curve]}"
-        raise PictureError(path, reason, "give it as an SDR picture")
-    if primaries in _P3_PRIMARIES:
-        return colour.display_p3()
-    if primaries not in _SRGB_PRIMARIES:
+def _without_extra(image: pyvips.Image, page: tiff.Page, path: Name) -> pyvips.Image:
+    """Leave out the channels that are neither colours nor alpha: selections, spot colours."""
+    colours = _CHANNELS.get(image.interpretation, image.bands)
+    extra = image.bands - colours
+    # Many channels of which the file says nothing, or of no photograph, are no extra ones.
+    is_unclear = not page.extra or (colours == 1 and not page.is_of_photoshop)
+    if extra < 1 or (extra > 1 and is_unclear):
+        return image
+    kept = image.extract_band(0, n=colours)
+    if page.alpha is not None and page.alpha < extra:
+        kept = kept.bandjoin(image[colours + page.alpha])
+    left_out = image.bands - kept.bands
+    if left_out:
+        what = "extra channel is" if left_out == 1 else f"{left_out} extra channels are"
+        _LOG.warning("%s: its %s left out", os.fspath(path), what)
+    return kept.copy(interpretation=image.interpretation)
+
+
+def _completed(
+    header: Metadata, data: bytes, picture_format: PictureFormat, page: tiff.Page | None
+) -> Metadata:
+    """Add to what libvips found in a file what it did not."""
+    if page is not None:
+        return tiff.completed(header, data, page.directory)
+    return _COMPLETE_METADATA[picture_format.name](header, data)
+
+
+def _coded_profile(data: bytes, path: Name, *, is_grey: bool) -> bytes | None:
+    """Return a profile for the colours that a HEIF file names by codes; None for sRGB."""
+    primaries, curve, _ = heif.nclx(data) or _SRGB_CODES
+    _warn_of_codes(primaries, curve, path)
+    space = _SPACES.get(primaries, icc.Colours())
+    colours = space._replace(exponent=_EXPONENTS.get(curve))
+    if colours.exponent is None and (is_grey or colours == icc.Colours()):
+        return None
+    return colour.display_p3() if colours == _P3 else icc.profile(colours, is_grey=is_grey)
+
+
+def _warn_of_codes(primaries: int, curve: int, path: Name) -> None:
+    if primaries not in _SPACES:
         _LOG.warning("%s: its colours (code %d) are taken for sRGB", os.fspath(path), primaries)
-    return None
+    if curve not in _SRGB_CURVES and curve not in _EXPONENTS:
+        what = "%s: its curve (code %d) is taken for that of sRGB"
+        _LOG.warning(what, os.fspath(path), curve)
 
 
 def _as_heif_says(pixels: Array, data: bytes, bits: int | None) -> Array:
@@ -265,19 +389,12 @@ def _needs_extra(picture_format: PictureFormat, path: Name) -> PictureError:
     return PictureError(path, f"is {picture_format.name}, which needs an extra", remedy)
 
 
-def _upright(image: pyvips.Image) -> tuple[Array, bytes | None]:
+def _upright_pixels(image: pyvips.Image) -> tuple[Array, bytes | None]:
     """Compute the pixels, HxWxC of RGB or grey, and say which colour profile they have."""
     image = image.autorot()
     if image.interpretation == "cmyk":
         image = colour.cmyk_to_srgb(image)
     return to_array(image), metadata.icc_of(image)
-
-
-def _alpha(pixels: Array, channels: int) -> Array | None:
-    """Return the alpha channel, None if there is none or nothing is transparent by it."""
-    if pixels.shape[2] == channels:
-        return None
-    return np.ascontiguousarray(pixels[..., channels])
 
 
 def _refuse_pixels(image: pyvips.Image, path: Name) -> None:
@@ -286,7 +403,8 @@ def _refuse_pixels(image: pyvips.Image, path: Name) -> None:
     if space not in _CHANNELS:
         raise PictureError(path, f"is a {space} picture", "convert it to RGB")
     if image.format not in ("uchar", "ushort", "float"):
-        reason = f"has pixels of an unusual kind ({image.format})"
+        numbers = _UNUSUAL_NUMBERS.get(image.format, "an unusual kind")
+        reason = f"has pixels of {numbers}"
         raise PictureError(path, reason, "convert it to 8 or 16 bits, or to 32-bit floats")
     extra = image.bands - _CHANNELS[space]
     if extra not in (0, 1):

@@ -33,10 +33,12 @@ class Rendition:
 
     Attributes:
         view: height x width x 3, float32 in [0, 1], sRGB-coded.
+        path: that of the photograph, for messages.
     """
 
     def __init__(self, photograph: Photograph, height: int, width: int) -> None:
         self._photograph = photograph
+        self.path = photograph.path
         self._is_full = (height, width) == photograph.pixels.shape[:2]
         self._space = colour_space(
             photograph.metadata.icc, is_grey=photograph.pixels.ndim == 2, path=photograph.path

@@ -15,6 +15,10 @@ Values = npt.NDArray[np.float32]
 # What a transparent pixel still weighs, so that nothing is divided by zero.
 LEAST_WEIGHT = 1e-6
 
+# From here on colours are what they are. The feathered edges of cut-outs end in colours that are
+# hardly seen, and mostly next to black or white.
+_SEEN = 32 / 255
+
 
 def filled(colours: Values, alpha: Values) -> Values:
     """Let the colours of what is visible flow over what is not.
@@ -27,16 +31,23 @@ def filled(colours: Values, alpha: Values) -> Values:
         alpha: HxW in [0, 1]; 0 is transparent.
 
     Returns:
-        Of the same shape: as `colours` where alpha is above 0, smooth elsewhere.
+        Of the same shape: as `colours` where anything can be seen, smooth elsewhere.
     """
-    visible = alpha > 0
-    if visible.all() or not visible.any():
+    # Squared, so that what hardly shows hardly counts beside what does.
+    weight: Values = np.minimum(alpha / _SEEN, 1) ** 2
+    return _flown(colours, weight)
+
+
+def _flown(colours: Values, weight: Values) -> Values:
+    """Blend in, where the weight is below 1, the same at half the size, and so on."""
+    if weight.size == 1 or weight.min() == 1 or weight.max() == 0:
         return colours
-    height, width = alpha.shape
+    height, width = weight.shape
     half = (height + 1) // 2, (width + 1) // 2
-    coarse = filled(*_halved(colours, alpha, half))
+    coarse = _flown(*_halved(colours, weight, half))
     around = resize(coarse, 2 * half[0], 2 * half[1])[:height, :width]
-    return np.where(beside(visible, colours), colours, around)
+    blended: Values = around + beside(weight, colours) * (colours - around)
+    return blended
 
 
 def beside(alpha: npt.NDArray[Any], colours: Values) -> npt.NDArray[Any]:
@@ -44,12 +55,13 @@ def beside(alpha: npt.NDArray[Any], colours: Values) -> npt.NDArray[Any]:
     return alpha[..., None] if colours.ndim == 3 else alpha
 
 
-def _halved(colours: Values, alpha: Values, half: tuple[int, int]) -> tuple[Values, Values]:
-    """Average blocks of 2x2 pixels: colours, weighted by their alpha, and alpha."""
-    odd = [(0, 2 * size - full) for size, full in zip(half, alpha.shape, strict=True)]
-    weights = _blocks(np.pad(alpha, odd), half)
-    multiplied = np.pad(colours * beside(alpha, colours), [*odd, (0, 0)][: colours.ndim])
-    return _blocks(multiplied, half) / beside(np.maximum(weights, LEAST_WEIGHT), colours), weights
+def _halved(colours: Values, weight: Values, half: tuple[int, int]) -> tuple[Values, Values]:
+    """Average blocks of 2x2 pixels by their weights; one of weight 1 is enough for a block."""
+    odd = [(0, 2 * size - full) for size, full in zip(half, weight.shape, strict=True)]
+    weights = _blocks(np.pad(weight, odd), half)
+    multiplied = np.pad(colours * beside(weight, colours), [*odd, (0, 0)][: colours.ndim])
+    averages = _blocks(multiplied, half) / beside(np.maximum(weights, LEAST_WEIGHT), colours)
+    return averages, np.minimum(4 * weights, 1)
 
 
 def _blocks(values: Values, half: tuple[int, int]) -> Values:

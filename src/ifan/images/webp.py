@@ -38,8 +38,6 @@ def completed(metadata: Metadata, data: bytes) -> Metadata:
         metadata,
         exif=exif or None,
         xmp=metadata.xmp or found.get(_XMP),
-        # WebP has no density but that in EXIF.
-        density=metadata.density if exif else None,
         is_lossless=is_lossless(data),
     )
 

@@ -14,12 +14,14 @@ import pyvips
 
 from ifan.errors import OutputError
 from ifan.files import write_atomically
-from ifan.images import exif, heif, jpeg, png, tiff, webp
+from ifan.images import exif, heif, jpeg, png, tiff, webp, xmp
+from ifan.images.colour import colour_space
 from ifan.images.formats import FORMATS, OUTPUT_SUFFIXES, PictureFormat
 from ifan.images.libvips import explain, forget_errors, to_image
-from ifan.images.metadata import DoesNotFitError, Metadata, into_header, upright_xmp
+from ifan.images.metadata import DoesNotFitError, Metadata, into_header
 from ifan.images.photograph import WHITE, Photograph, Pixels
 from ifan.images.samples import converted, in_bits
+from ifan.images.tiff_structure import StructureError
 
 _LOG = logging.getLogger("ifan")
 
@@ -33,13 +35,19 @@ _EMBED: Mapping[str, Callable[[bytes, Metadata], bytes]] = {
 
 # What a format has no place for, and how many bits a 16-bit picture keeps in it.
 _NO_PLACE: Mapping[str, tuple[str, ...]] = {
-    "JPEG": ("text",),
-    "TIFF": ("comment", "text"),
-    "WebP": ("iptc", "comment", "text"),
-    "AVIF": ("iptc", "comment", "text"),
+    "JPEG": ("text", "extended"),
+    "PNG": ("extended",),
+    "TIFF": ("comment", "text", "extended"),
+    "WebP": ("iptc", "comment", "text", "extended"),
+    "AVIF": ("iptc", "comment", "text", "extended"),
 }
-_NAMES = {"iptc": "IPTC records (XMP is kept)", "comment": "comment", "text": "text chunks"}
-_WITHOUT_DENSITY = ("WebP", "AVIF")
+_NAMES = {
+    "iptc": "IPTC records (XMP is kept)",
+    "comment": "comment",
+    "text": "text chunks",
+    "extended": "extended XMP blocks (the main one is kept)",
+}
+_WITHOUT_DENSITY = _WITHOUT_GREY = ("WebP", "AVIF")
 
 # The ICC profile, in libvips' numbers; `metadata` says why no more.
 _KEEP = 8
@@ -85,19 +93,21 @@ def encode_photograph(
         OutputError: the format cannot hold the photograph.
     """
     name = picture_format.name
-    _require_transparency(photograph, picture_format, path)
+    _require_room(photograph, picture_format, path)
     _warn_of_losses(photograph, picture_format)
+    if name in _WITHOUT_GREY:
+        photograph = _without_grey_profile(photograph)
     metadata = _upright(photograph, density_in_exif=name in _WITHOUT_DENSITY)
     image = into_header(_image_of(photograph, picture_format), metadata)
     data = _save(image, picture_format, metadata, path)
     try:
         return _EMBED[name](data, metadata)
-    except DoesNotFitError as error:
+    except (DoesNotFitError, StructureError) as error:
         raise OutputError(path, str(error), "write a .png or .tif") from error
 
 
 def write_map(
-    values: npt.NDArray[np.float32], path: str | os.PathLike[str], overwrite: bool = False
+    values: npt.NDArray[np.float32], path: str | os.PathLike[str], *, overwrite: bool = False
 ) -> None:
     """Write a map of numbers, a defocus map for one, as a one-band float32 TIFF.
 
@@ -129,17 +139,22 @@ def require_room_for(photograph: Photograph, path: str | os.PathLike[str]) -> No
     """Refuse a name whose format cannot hold the photograph, before any work is done on it.
 
     Raises:
-        OutputError: the suffix is unknown, or transparency would be lost.
+        OutputError: the suffix is unknown, the photograph is too large for the format, or
+            transparency would be lost.
     """
-    _require_transparency(photograph, output_format(path), path)
+    _require_room(photograph, output_format(path), path)
 
 
-def _require_transparency(
+def _require_room(
     photograph: Photograph, picture_format: PictureFormat, path: str | os.PathLike[str]
 ) -> None:
     if _is_transparent(photograph) and not picture_format.has_transparency:
         reason = f"{picture_format.name} has no transparency"
-        raise OutputError(path, reason, "write a .png or .tif")
+        raise OutputError(path, reason, "write a .png or .tif (--format png)")
+    largest = max(photograph.height, photograph.width)
+    if largest > picture_format.largest_side:
+        reason = f"{picture_format.name} ends at {picture_format.largest_side} pixels a side"
+        raise OutputError(path, f"{reason}, this has {largest}", "write a .png or .tif")
 
 
 def _format_of(
@@ -162,7 +177,8 @@ def _upright(photograph: Photograph, *, density_in_exif: bool) -> Metadata:
         block = exif.mended(old.exif, photograph.height, photograph.width, per_inch)
     elif per_inch:
         block = exif.of_density(per_inch)
-    return replace(old, exif=block, xmp=upright_xmp(old.xmp))
+    packet = xmp.mended(old.xmp, photograph.height, photograph.width)
+    return replace(old, exif=block, xmp=packet)
 
 
 def _is_transparent(photograph: Photograph) -> bool:
@@ -175,15 +191,37 @@ def _warn_of_losses(photograph: Photograph, picture_format: PictureFormat) -> No
     metadata, name = photograph.metadata, picture_format.name
     held = {
         "iptc": metadata.iptc,
-        "comment": metadata.comment,
+        "comment": metadata.comments,
+        "extended": metadata.has_extended_xmp,
         "text": any(chunk in png.TEXT for chunk, _ in metadata.png_chunks),
     }
     lost = [_NAMES[what] for what in _NO_PLACE.get(name, ()) if held[what]]
+    if not _fits(metadata.icc, photograph):
+        lost.append("colour profile for pictures of another kind")
     if _dtype_in(picture_format, photograph.pixels.dtype) != photograph.pixels.dtype:
         lost.append(f"{_bits(photograph)} bits a channel")
+    elif name == "AVIF" and _bits(photograph) > _avif_bits(metadata):
+        lost.append(f"last {_bits(photograph) - _avif_bits(metadata)} bits")
     if lost:
         what = " and ".join(lost)
         _LOG.warning("%s: its %s have no place in %s", photograph.path, what, name)
+
+
+def _fits(icc: bytes | None, photograph: Photograph) -> bool:
+    """Whether a file can hold the profile; libvips leaves one of another kind out."""
+    return icc is None or icc[16:20] == (b"GRAY" if photograph.pixels.ndim == 2 else b"RGB ")
+
+
+def _without_grey_profile(photograph: Photograph) -> Photograph:
+    """Return a grey photograph in sRGB, which formats without grey have instead."""
+    metadata, grey = photograph.metadata, photograph.pixels
+    if grey.ndim == 3 or metadata.icc is None:
+        return photograph
+    space = colour_space(metadata.icc, is_grey=True, path=photograph.path)
+    white = WHITE[grey.dtype]
+    values = np.multiply(grey, 1 / white, dtype=np.float32)
+    pixels = np.rint(np.clip(space.to_srgb(values), 0, 1) * white).astype(grey.dtype)
+    return replace(photograph, pixels=pixels, metadata=replace(metadata, icc=None))
 
 
 def _bits(photograph: Photograph) -> int:

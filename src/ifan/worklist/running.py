@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ifan.deblurrer import Deblurrer
+from ifan.engines import Array
 from ifan.errors import EngineError, IfanError, OutputError, PictureError
 from ifan.files import (
     exists,
@@ -24,6 +25,7 @@ from ifan.images import (
     FORMATS,
     MAX_PIXELS,
     Photograph,
+    Rendition,
     decode_photograph,
     encode_photograph,
     output_format,
@@ -94,7 +96,8 @@ class _Piece:
         task: the task.
         seconds: how long it has been worked on.
         photograph: once it has been read.
-        sides: its `left` and `right` dual-pixel views, if it has them.
+        renditions: the photograph and its views as the network is to see them.
+        deblurred: what the network made of them.
         sharp: the result, once it is there.
         is_kept: whether the result has been there before, and only the comparison is to be made.
     """
@@ -102,13 +105,15 @@ class _Piece:
     task: Task
     seconds: float = 0.0
     photograph: Photograph = field(init=False)
-    sides: dict[str, Photograph] = field(default_factory=dict)
+    renditions: list[Rendition] = field(default_factory=list)
+    deblurred: Array | None = None
     sharp: Photograph = field(init=False)
     is_kept: bool = False
 
     def forget_pictures(self) -> None:
         """Hold no pictures any more, whoever holds the piece."""
-        self.sides.clear()
+        self.renditions.clear()
+        self.deblurred = None
         for name in ("photograph", "sharp"):
             self.__dict__.pop(name, None)
 
@@ -161,21 +166,25 @@ class _Work:
                 return Outcome(task, "skipped")
             piece.is_kept = True
         piece.photograph = self._photograph(task.source)
-        sides = {"left": task.left, "right": task.right}
-        piece.sides = {name: self._photograph(path) for name, path in sides.items() if path}
         self._require_targets(piece)
         if piece.is_kept:
             piece.sharp = _result_of(piece)
+        elif self._strength == 0:
+            piece.sharp = piece.photograph
+        else:
+            views = {"left": task.left, "right": task.right}
+            sides = {name: self._photograph(path) for name, path in views.items() if path}
+            piece.renditions = self._deblurrer.renditions(piece.photograph, **sides)
         return None
 
     def _deblur(self, piece: _Piece) -> None:
-        if not piece.is_kept:
-            piece.sharp = self._deblurrer.deblur_photograph(
-                piece.photograph, **piece.sides, strength=self._strength
-            )
+        if piece.renditions:
+            piece.deblurred = self._deblurrer.infer(piece.renditions)
 
     def _write(self, piece: _Piece) -> None:
         task = piece.task
+        if piece.deblurred is not None:
+            piece.sharp = piece.renditions[0].corrected(piece.deblurred, self._strength)
         if task.target == STREAM:
             _write_to_standard_output(piece)
             return
@@ -306,8 +315,7 @@ def _write_to_standard_output(piece: _Piece) -> None:
 
 
 def _pixels(piece: _Piece) -> int:
-    views = (piece.photograph, *piece.sides.values())
-    return sum(view.height * view.width for view in views)
+    return piece.photograph.height * piece.photograph.width
 
 
 def _real(path: Path) -> str:
