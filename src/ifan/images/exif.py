@@ -35,6 +35,11 @@ _SHORT, _RATIONAL = 3, 5
 _IMAGE_SIZE = {0x0100: "width", 0x0101: "height"}
 _PIXEL_SIZE = {0xA002: "width", 0xA003: "height"}
 
+# Models, serial number, lens, safety of maker notes, original name; time code, speed, stop, reel
+# and camera of films. The rest of DNG is of raw pixels.
+_DESCRIPTIVE_IN_DNG = {0xC614, 0xC615, 0xC62F, 0xC630, 0xC635, 0xC68B}
+_DESCRIPTIVE_IN_DNG |= {0xC763, 0xC764, 0xC772, 0xC789, 0xC7A1}
+
 # The fields of a TIFF's first directory that do not describe the photograph but how its pixels lie
 # in the file, that point to what else is in it, or that go another way (XMP, IPTC, ICC, density).
 _STRUCTURAL = {
@@ -55,10 +60,9 @@ _STRUCTURAL = {
     INTEROPERABILITY,
     # HD Photo; Canon's and Hasselblad's RAW; padding of Windows, and where maker notes once were.
     *(*range(0xBC00, 0xBD00), 0xC51B, *range(0xC5D8, 0xC5E1), 0xEA1C, 0xEA1D, 0xFE00),
-    # DNG, but for models, serial number, lens, original name, time code, speed, reel, camera label.
-    *(set(range(0xC612, 0xC800)) - {0xC614, 0xC615, 0xC62F, 0xC630, 0xC635, 0xC68B}),
+    *(set(range(0xC612, 0xC800)) - _DESCRIPTIVE_IN_DNG),
     *range(0xCD00, 0xCE00),
-} - {0xC763, 0xC764, 0xC772, 0xC789, 0xC7A1}
+}
 _ASCII = 2
 _PROCESSING_SOFTWARE = 0x000B
 # Types of what points to directories.
