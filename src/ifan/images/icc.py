@@ -6,7 +6,7 @@ They are for pictures that name primaries and a curve instead of carrying a prof
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -38,6 +38,28 @@ class Colours(NamedTuple):
     white: tuple[float, ...] = D65
     primaries: tuple[float, ...] = SRGB
     exponent: float | None = None
+
+
+_P3 = (0.68, 0.32, 0.265, 0.69, 0.15, 0.06)
+DISPLAY_P3 = Colours(primaries=_P3)
+
+SPACES: Mapping[int, Colours] = {
+    1: Colours(),
+    2: Colours(),
+    9: Colours(primaries=(0.708, 0.292, 0.17, 0.797, 0.131, 0.046)),
+    11: Colours(white=(0.314, 0.351), primaries=_P3),
+    12: DISPLAY_P3,
+}
+"""By the code for primaries of ITU-T H.273: sRGB, and unknown; BT.2020; DCI-P3; Display P3."""
+
+EXPONENTS: Mapping[int, float] = {4: 2.2, 5: 2.8, 8: 1.0, 17: 2.6}
+"""By the code for curves of ITU-T H.273."""
+
+SRGB_CURVES = (1, 2, 6, 13, 14, 15)
+"""Codes for the curve of sRGB, and for those of television, which are as good as that."""
+
+HDR_CURVES: Mapping[int, str] = {16: "PQ", 18: "HLG"}
+"""Codes for curves whose numbers go beyond what a screen shows as white."""
 
 
 def profile(colours: Colours, *, is_grey: bool) -> bytes:

@@ -14,12 +14,12 @@ from ifan.images.boxes import boxes
 from ifan.images.colour import display_p3
 from ifan.images.errors import DecodingError
 from ifan.images.heif import tiff_block
+from ifan.images.icc import HDR_CURVES
 from ifan.images.jpegxl_header import (
     ALPHA,
     BLACK,
     BT709,
     D65,
-    HDR_CURVES,
     P3,
     SIGNATURE,
     SRGB,

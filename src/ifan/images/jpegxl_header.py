@@ -45,7 +45,6 @@ _PRIMARIES = {1: SRGB, 9: (0.708, 0.292, 0.17, 0.797, 0.131, 0.046), 11: P3}
 BT709 = 1
 _UNKNOWN, _SRGB_CURVE = 2, 13
 _EXPONENTS = {8: 1.0, 17: 2.6}
-HDR_CURVES = {16: "PQ", 18: "HLG"}
 
 
 class Colours(NamedTuple):

@@ -31,15 +31,6 @@ _APP1_EXIF = b"Exif\0\0"
 _LARGEST_TEXT = 1 << 22
 _MOST_BLOCKS = 32
 
-# Codes of ITU-T H.273 in cICP: curves of HDR; exponents of those unlike that of sRGB; primaries.
-_HDR_CURVES = {16: "PQ", 18: "HLG"}
-_EXPONENTS = {4: 2.2, 5: 2.8, 8: 1.0, 17: 2.6}
-_P3 = (0.68, 0.32, 0.265, 0.69, 0.15, 0.06)
-_SPACES = {
-    9: icc.Colours(primaries=(0.708, 0.292, 0.17, 0.797, 0.131, 0.046)),
-    11: icc.Colours(white=(0.314, 0.351), primaries=_P3),
-    12: icc.Colours(primaries=_P3),
-}
 # By how much chromaticities, and the product of gAMA and 2.2, may miss those of sRGB.
 _SAME_COLOUR, _SAME_CURVE = 0.003, 0.02
 # Other exponents are none that anybody means.
@@ -260,10 +251,10 @@ def _made_profile(data: bytes) -> bytes | None:
 def _coded(content: bytes) -> icc.Colours:
     """Read codes for primaries and curve; what is unknown is taken for that of sRGB."""
     primaries, curve = content[:2].ljust(2, b"\0")
-    if curve in _HDR_CURVES:
-        raise DecodingError(f"it is an HDR picture, with the curve {_HDR_CURVES[curve]}")
-    space = _SPACES.get(primaries, icc.Colours())
-    return space._replace(exponent=_EXPONENTS.get(curve))
+    if curve in icc.HDR_CURVES:
+        raise DecodingError(f"it is an HDR picture, with the curve {icc.HDR_CURVES[curve]}")
+    space = icc.SPACES.get(primaries, icc.Colours())
+    return space._replace(exponent=icc.EXPONENTS.get(curve))
 
 
 def _measured(gamma: bytes, chromaticities: bytes) -> icc.Colours:

@@ -20,7 +20,6 @@ from ifan.errors import PictureError
 from ifan.images import colour, exif, heif, icc, jpeg, jpegxl, metadata, png, raw, tiff, webp
 from ifan.images.errors import DecodingError
 from ifan.images.formats import FORMAT_NAMES, FORMATS, PictureFormat, describe_stranger, recognise
-from ifan.images.jpegxl_header import HDR_CURVES
 from ifan.images.libvips import explain, forget_errors, has_operation, listening, to_array
 from ifan.images.metadata import Metadata
 from ifan.images.photograph import Photograph
@@ -77,18 +76,7 @@ _DENSITY_IN_EXIF = ("WebP", "AVIF", "HEIC", "JPEG XL", "RAW")
 
 _HEIF = ("AVIF", "HEIC")
 
-# Codes of ITU-T H.273. Primaries: of sRGB and unknown ones, BT.2020, DCI-P3, Display P3. Curves:
-# such as readers take for that of sRGB, of television and unknown ones among them; and powers.
-_P3 = icc.Colours(primaries=(0.68, 0.32, 0.265, 0.69, 0.15, 0.06))
-_SPACES: Mapping[int, icc.Colours] = {
-    1: icc.Colours(),
-    2: icc.Colours(),
-    9: icc.Colours(primaries=(0.708, 0.292, 0.17, 0.797, 0.131, 0.046)),
-    11: _P3._replace(white=(0.314, 0.351)),
-    12: _P3,
-}
-_SRGB_CURVES = (1, 2, 6, 13, 14, 15)
-_EXPONENTS: Mapping[int, float] = {4: 2.2, 5: 2.8, 8: 1.0, 17: 2.6}
+# Of sRGB: primaries, curve and matrix, in codes of ITU-T H.273.
 _SRGB_CODES = (1, 13, 1)
 
 # Colour spaces as libvips calls them, and the number of channels without alpha.
@@ -252,8 +240,8 @@ def _refuse_film(data: bytes, picture_format: PictureFormat, path: Name) -> None
 
 def _refuse_hdr(data: bytes, path: Name) -> None:
     _, curve, _ = heif.nclx(data) or _SRGB_CODES
-    if curve in HDR_CURVES:
-        reason = f"is an HDR picture, with the curve {HDR_CURVES[curve]}"
+    if curve in icc.HDR_CURVES:
+        reason = f"is an HDR picture, with the curve {icc.HDR_CURVES[curve]}"
         raise PictureError(path, reason, "give it as an SDR picture")
 
 
@@ -362,17 +350,19 @@ def _coded_profile(data: bytes, path: Name, *, is_grey: bool) -> bytes | None:
     """Return a profile for the colours that a HEIF file names by codes; None for sRGB."""
     primaries, curve, _ = heif.nclx(data) or _SRGB_CODES
     _warn_of_codes(primaries, curve, path)
-    space = _SPACES.get(primaries, icc.Colours())
-    colours = space._replace(exponent=_EXPONENTS.get(curve))
+    space = icc.SPACES.get(primaries, icc.Colours())
+    colours = space._replace(exponent=icc.EXPONENTS.get(curve))
     if colours.exponent is None and (is_grey or colours == icc.Colours()):
         return None
-    return colour.display_p3() if colours == _P3 else icc.profile(colours, is_grey=is_grey)
+    return (
+        colour.display_p3() if colours == icc.DISPLAY_P3 else icc.profile(colours, is_grey=is_grey)
+    )
 
 
 def _warn_of_codes(primaries: int, curve: int, path: Name) -> None:
-    if primaries not in _SPACES:
+    if primaries not in icc.SPACES:
         _LOG.warning("%s: its colours (code %d) are taken for sRGB", os.fspath(path), primaries)
-    if curve not in _SRGB_CURVES and curve not in _EXPONENTS:
+    if curve not in icc.SRGB_CURVES and curve not in icc.EXPONENTS:
         what = "%s: its curve (code %d) is taken for that of sRGB"
         _LOG.warning(what, os.fspath(path), curve)
 
