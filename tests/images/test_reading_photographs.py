@@ -9,6 +9,7 @@ import zlib
 
 import numpy as np
 import pytest
+import pyvips
 import tifffile
 from PIL import Image, PngImagePlugin
 
@@ -560,3 +561,12 @@ def test_harmless_faults_are_forgiven(tmp_path, scene):
         assert photograph.pixels.shape == (48, 64, 3)
         write_photograph(photograph, tmp_path / f"again-{name}")
         assert read_photograph(tmp_path / f"again-{name}").pixels.shape == (48, 64, 3)
+
+
+def test_what_pyvips_asks_itself_is_no_reason(tmp_path, rng, monkeypatch):
+    """Before it calls an operation it asks for a property, and the answer stays in the buffer."""
+    Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(tmp_path / "a.jpg")
+    (tmp_path / "a.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:2000])
+    asking = pyvips.Image.black(1, 1)
+    monkeypatch.setattr("ifan.images.reading.forget_errors", lambda: asking.copy())
+    assert "(premature end of JPEG image)" in refusal(tmp_path / "a.jpg")

@@ -104,8 +104,9 @@ def explain(error: pyvips.Error | UnicodeDecodeError) -> str:
     if isinstance(error, UnicodeDecodeError):
         return "its decoder quotes what is no text"
     lines = [_SPEAKER.sub("", line.strip()) for line in str(error).splitlines()]
-    # The first line says which operation failed, which the user has not asked for.
-    said = [line for line in lines[1:] if line]
+    # The first line says which operation failed, which the user has not asked for; and pyvips asks
+    # for a property before it calls an operation, in other threads, too.
+    said = [line for line in lines[1:] if line and not line.startswith("no property named")]
     return said[0][:120] if said else "libvips does not say why"
 
 
