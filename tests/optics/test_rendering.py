@@ -1,0 +1,315 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ifan.optics import (
+    Butterworth,
+    Disc,
+    Gaussian,
+    HalfDisc,
+    Layer,
+    PointSpreadFunction,
+    Polygon,
+    Ramp,
+    TranslatingDisc,
+    all_in_focus,
+    margin_of,
+    render,
+    visible_coc,
+)
+
+FUNCTIONS = [
+    PointSpreadFunction(Disc(), HalfDisc()),
+    PointSpreadFunction(Polygon(5), HalfDisc(0.5)),
+    PointSpreadFunction(Butterworth(), Ramp()),
+    PointSpreadFunction(Gaussian(), TranslatingDisc()),
+]
+functions = st.sampled_from(FUNCTIONS)
+seeds = st.integers(0, 2**32 - 1)
+DISC = FUNCTIONS[0]
+
+
+def picture(seed, height, width):
+    """The hardest one: noise of full contrast."""
+    random = np.random.default_rng(seed)
+    return random.integers(0, 2, (height, width, 3)).astype(np.float32)
+
+
+def brute_force(layers, psf, margin, shift=(0, 0, 0)):
+    """The definition of the model, pixel by pixel, with the exact function at each."""
+    height, width = layers[0].colour.shape[:2]
+    views = np.zeros((2, height, width, 3))
+    for layer in layers:
+        opacity = np.ones((height, width)) if layer.opacity is None else layer.opacity
+        coc = np.broadcast_to(layer.coc, (height, width))
+        light = np.zeros((2, height, width, 3, 3))
+        for y, x, channel in np.ndindex(height, width, 3):
+            here = coc[y, x] + shift[channel]
+            what = np.array([opacity[y, x] * layer.colour[y, x, channel], opacity[y, x], 1])
+            reach = psf.reach(here)
+            for view, kernel in enumerate(psf.views(here)):
+                for j, i in np.argwhere(kernel):
+                    row, column = y + j - reach, x + i - reach
+                    if 0 <= row < height and 0 <= column < width:
+                        light[view, row, column, channel] += kernel[j, i] * what
+        weight = light[..., 2] if np.ptp(layer.coc) else 1
+        views = views * (1 - light[..., 1] / weight) + light[..., 0] / weight
+    return views[:, margin : height - margin, margin : width - margin]
+
+
+def disc_of_opacity(height, width, radius):
+    y, x = np.mgrid[:height, :width]
+    distance = np.hypot(y - height / 2, x - width / 2.3)
+    return np.clip(radius - distance, 0, 1).astype(np.float32)
+
+
+def affine(height, width, first, last):
+    x = np.linspace(first, last, width, dtype=np.float32)
+    return np.ascontiguousarray(np.broadcast_to(x, (height, width)))
+
+
+@pytest.mark.parametrize("psf", FUNCTIONS, ids=lambda psf: type(psf.aperture).__name__)
+@pytest.mark.parametrize(
+    ("behind", "in_front"),
+    [((3.3, 3.3), (-2.2, -2.2)), ((0.2, 4), (0, 0)), ((2, -1), (-1.5, -4))],
+)
+def test_agrees_with_brute_force_integration(psf, behind, in_front):
+    margin = psf.reach(4.01)
+    size = 14 + 2 * margin
+    shape = (size, size + 3)
+
+    def coc(first, last):
+        return affine(*shape, first, last) if first != last else first
+
+    layers = [
+        Layer(picture(1, *shape), coc(*behind)),
+        Layer(picture(2, *shape), coc(*in_front), disc_of_opacity(*shape, 8)),
+    ]
+    found = render(layers, psf, margin=margin)
+    expected = brute_force(layers, psf, margin)
+    np.testing.assert_allclose(np.stack(found), expected, atol=1e-3, rtol=0)
+
+
+def test_agrees_with_brute_force_where_colours_are_focused_differently():
+    shape, margin, shift = (24, 26), 5, (-0.8, 0, 0.6)
+    layers = [
+        Layer(picture(1, *shape), affine(*shape, 0, 3)),
+        Layer(picture(2, *shape), -2.0, disc_of_opacity(*shape, 6)),
+    ]
+    found = render(layers, DISC, margin=margin, chromatic_shift=shift)
+    expected = brute_force(layers, DISC, margin, shift)
+    np.testing.assert_allclose(np.stack(found), expected, atol=1e-3, rtol=0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(functions, seeds, st.floats(-12, 12))
+def test_a_plane_is_its_picture_convolved(psf, seed, coc):
+    """Every circle of confusion, also those between two entries of the table."""
+    margin = psf.reach(coc)
+    colour = picture(seed, 2 * margin + 3, 2 * margin + 5)
+    views = render([Layer(colour, coc)], psf, margin=margin)
+    for view, kernel in zip(views, psf.views(coc), strict=True):
+        for y, x in np.ndindex(3, 5):
+            patch = colour[y : y + 2 * margin + 1, x : x + 2 * margin + 1]
+            # What arrives here from there is the kernel seen from the other side.
+            expected = (patch * kernel[::-1, ::-1, None]).sum(axis=(0, 1))
+            np.testing.assert_allclose(view[y, x], expected, atol=1e-3, rtol=0)
+
+
+@settings(max_examples=20, deadline=None)
+@given(functions, seeds)
+def test_without_defocus_the_picture_comes_back(psf, seed):
+    layers = [
+        Layer(picture(seed, 9, 12), 0.0),
+        Layer(picture(seed + 1, 9, 12), 0.0, disc_of_opacity(9, 12, 3)),
+    ]
+    for view in render(layers, psf, margin=0):
+        np.testing.assert_allclose(view, all_in_focus(layers, margin=0), atol=1e-5)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    functions,
+    st.tuples(*[st.floats(-8, 8)] * 4),
+    st.tuples(*[st.floats(0, 4)] * 3),
+)
+def test_a_scene_of_one_colour_has_it_up_to_the_border(psf, cocs, colour):
+    shape = (30, 41)
+    flat = np.broadcast_to(np.array(colour, np.float32), (*shape, 3))
+    layers = [
+        Layer(flat, affine(*shape, *cocs[:2])),
+        Layer(flat, affine(*shape, *cocs[2:]), disc_of_opacity(*shape, 10)),
+    ]
+    margin = margin_of(layers, psf)
+    layers = [layer.continued(margin) for layer in layers]
+    for view in render(layers, psf, margin=margin):
+        assert view.shape == (*shape, 3)
+        np.testing.assert_allclose(view, flat, rtol=2e-5, atol=1e-6)
+
+
+def test_views_add_up_to_the_center_exactly():
+    layers = [
+        Layer(picture(1, 40, 40), 3.0),
+        Layer(picture(2, 40, 40), -5.0, disc_of_opacity(40, 40, 9)),
+    ]
+    views = render(layers, DISC, margin=6)
+    np.testing.assert_array_equal(views.left + views.right, 2 * views.center)
+
+
+@pytest.mark.parametrize("psf", FUNCTIONS, ids=lambda psf: type(psf.aperture).__name__)
+def test_a_mirrored_scene_has_mirrored_views(psf):
+    """Seen in a mirror, the right half of the lens is the left one."""
+    margin = psf.reach(5)
+    shape = (12 + 2 * margin, 15 + 2 * margin)
+    layers = [
+        Layer(picture(1, *shape), affine(*shape, 1, 4)),
+        Layer(picture(2, *shape), -5.0, disc_of_opacity(*shape, 7)),
+    ]
+    mirrored = [
+        Layer(
+            layer.colour[:, ::-1],
+            layer.coc[:, ::-1] if isinstance(layer.coc, np.ndarray) else layer.coc,
+            None if layer.opacity is None else layer.opacity[:, ::-1],
+        )
+        for layer in layers
+    ]
+    views = render(layers, psf, margin=margin)
+    seen = render(mirrored, psf, margin=margin)
+    np.testing.assert_allclose(seen.left, views.right[:, ::-1], atol=1e-5)
+    np.testing.assert_allclose(seen.right, views.left[:, ::-1], atol=1e-5)
+
+
+def test_views_swap_with_the_sign_of_the_defocus():
+    colour = picture(3, 40, 40)
+    behind = render([Layer(colour, 5.0)], DISC, margin=6)
+    in_front = render([Layer(colour, -5.0)], DISC, margin=6)
+    np.testing.assert_allclose(in_front.left, behind.right, atol=1e-5)
+
+
+def step(height, width, first_column):
+    return np.where(np.arange(width) >= first_column, 1, 0)[None].repeat(height, 0)
+
+
+def test_a_sharp_foreground_keeps_its_edge_and_nothing_of_it_leaks():
+    """In front: black and in focus, right half. Behind: white and blurred."""
+    shape, margin = (40, 60), 12
+    white, black = np.ones((*shape, 3), np.float32), np.zeros((*shape, 3), np.float32)
+    layers = [Layer(white, 11.0), Layer(black, 0.0, step(*shape, 30).astype(np.float32))]
+    for view in render(layers, DISC, margin=margin):
+        np.testing.assert_allclose(view[:, :18], 1, atol=1e-5)
+        np.testing.assert_allclose(view[:, 18:], 0, atol=1e-5)
+
+
+def test_what_is_hidden_behind_a_sharp_foreground_does_not_leak_past_its_edge():
+    """Behind, a blurred edge right at the foreground's: it is seen, blurred, on its own side."""
+    shape, margin = (40, 60), 12
+    behind = np.ones((*shape, 3), np.float32) * step(*shape, 30)[..., None]
+    foreground = np.full((*shape, 3), 0.5, np.float32)
+    opacity = step(*shape, 30).astype(np.float32)
+    layers = [Layer(behind.astype(np.float32), 8.0), Layer(foreground, 0.0, opacity)]
+    center = render(layers, DISC, margin=margin).center
+    np.testing.assert_allclose(center[:, 18:], 0.5, atol=1e-5)
+    # As by the disc alone: half of it at the edge, none further away than its radius.
+    assert 0.4 < center[5, 17, 0] < 0.5
+    np.testing.assert_allclose(center[:, :9], 0, atol=1e-5)
+
+
+def test_a_blurred_foreground_lets_the_sharp_background_through():
+    shape, margin = (50, 70), 9
+    behind, black = picture(1, *shape), np.zeros((*shape, 3), np.float32)
+    layers = [Layer(behind, 0.0), Layer(black, -8.0, step(*shape, 35).astype(np.float32))]
+    center = render(layers, DISC, margin=margin).center
+    through = behind[margin:-margin, margin:-margin]
+    shade = center[through > 0].reshape(-1)
+    assert shade.min() < 0.01
+    assert shade.max() > 0.99
+    # The background stays sharp: each pixel is its own, darkened, and black where it is black.
+    np.testing.assert_allclose(center[through == 0], 0, atol=1e-6)
+    columns = np.where(through > 0, center, np.nan)
+    assert np.nanmax(np.nanstd(columns, axis=(0, 2))) < 1e-5
+
+
+def through_the_lens(layers, psf, margin):
+    """Trace rays: for each point of the lens the layers are shifted whole, then put together.
+
+    This is the integral that the renderer simplifies by blurring each layer on its own.
+    """
+    views = []
+    for view in range(2):
+        kernels = psf.views(1.0 * layers[0].coc), psf.views(1.0 * layers[1].coc)
+        behind, in_front = (kernel[view] for kernel in kernels)
+        (still,) = (k for k in (behind, in_front) if len(k) == 1)
+        moving = in_front if still is behind else behind
+        reach = len(moving) // 2
+        total = 0
+        for j, i in np.argwhere(moving):
+            shifts = [
+                (j - reach, i - reach) if kernel is moving else (0, 0)
+                for kernel in (behind, in_front)
+            ]
+            seen = [
+                (np.roll(layer.colour, shift, (0, 1)), np.roll(layer.opacity, shift, (0, 1)))
+                if layer.opacity is not None
+                else (np.roll(layer.colour, shift, (0, 1)), np.ones(layer.colour.shape[:2]))
+                for layer, shift in zip(layers, shifts, strict=True)
+            ]
+            (back, _), (front, opacity) = seen
+            whole = front * opacity[..., None] + back * (1 - opacity[..., None])
+            total = total + moving[j, i] * whole
+        views.append(total[margin:-margin, margin:-margin])
+    return np.stack(views)
+
+
+@pytest.mark.parametrize(("behind", "in_front"), [(6.0, 0.0), (0.0, -6.0)])
+def test_is_the_integral_over_the_lens_where_one_layer_is_in_focus(behind, in_front):
+    shape, margin = (40, 40), 8
+    layers = [
+        Layer(picture(1, *shape), behind),
+        Layer(picture(2, *shape), in_front, disc_of_opacity(*shape, 9)),
+    ]
+    found = np.stack(render(layers, DISC, margin=margin))
+    expected = through_the_lens(layers, DISC, margin)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_the_map_shows_the_foremost_layer_that_covers_more_than_half():
+    opacity = np.array([[0, 0.4, 0.5, 1]], np.float32)
+    grey = np.zeros((1, 4, 3), np.float32)
+    layers = [Layer(grey, affine(1, 4, 0, 3)), Layer(grey, -2.0, opacity)]
+    np.testing.assert_array_equal(visible_coc(layers, margin=0), [[0, 1, -2, -2]])
+
+
+def test_continued_layers_are_their_reflections():
+    layer = Layer(picture(0, 3, 4), affine(3, 4, 0, 3), disc_of_opacity(3, 4, 2)).continued(2)
+    assert layer.colour.shape == (7, 8, 3)
+    np.testing.assert_array_equal(layer.coc[0], [1, 0, 0, 1, 2, 3, 3, 2])
+
+
+@pytest.mark.parametrize(
+    ("layers", "margin", "message"),
+    [
+        ([], 0, "at least one"),
+        ([Layer(picture(0, 9, 9), 0.0), Layer(picture(0, 9, 8), 0.0)], 0, "differ in size"),
+        ([Layer(picture(0, 9, 9), 0.0, np.zeros((9, 9), np.float32))], 0, "opaque"),
+        ([Layer(picture(0, 9, 9), 4.0)], 3, "too narrow"),
+        ([Layer(picture(0, 9, 9), 2.0)], 5, "nothing is left"),
+    ],
+)
+def test_impossible_scenes_are_refused(layers, margin, message):
+    with pytest.raises(ValueError, match=message):
+        render(layers, DISC, margin=margin)
+
+
+@pytest.mark.parametrize(
+    "impossible",
+    [
+        lambda: Layer(np.zeros((4, 4), np.float32), 0.0),
+        lambda: Layer(picture(0, 4, 4), np.zeros((4, 3), np.float32)),
+        lambda: Layer(picture(0, 4, 4), 0.0, np.zeros((3, 4), np.float32)),
+        lambda: Layer(picture(0, 4, 4), float("nan")),
+    ],
+)
+def test_impossible_layers_are_refused(impossible):
+    with pytest.raises(ValueError, match="must be"):
+        impossible()
