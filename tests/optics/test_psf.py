@@ -112,7 +112,7 @@ def test_small_changes_of_the_coc_make_small_changes(psf, coc, change):
     reach = max(psf.reach(coc), psf.reach(coc + change))
     one, other = psf.left(np.array([coc, coc + change]), reach)
     if abs(coc) > 0.01 and coc * (coc + change) > 0:
-        assert np.abs(one - other).sum() < 12 * change + 1e-6
+        assert np.abs(one - other).sum() < 100 * change + 1e-6
 
 
 @given(functions, st.floats(-20, 20), st.integers(1, 3))

@@ -217,6 +217,11 @@ class PointSpreadFunction:
     aperture: Aperture = Disc()
     split: Split = HalfDisc()
 
+    @property
+    def name(self) -> str:
+        """What it is, for people: "Polygon, Ramp"."""
+        return f"{type(self.aperture).__name__}, {type(self.split).__name__}"
+
     def reach(self, coc: float) -> int:
         """Return how many pixels from a point its light lands at most."""
         return self.aperture.reach(abs(coc))
