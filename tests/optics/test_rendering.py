@@ -187,6 +187,26 @@ def test_views_swap_with_the_sign_of_the_defocus():
     np.testing.assert_allclose(in_front.left, behind.right, atol=1e-5)
 
 
+@pytest.mark.parametrize("coc", [-9.0, 9.0])
+def test_disparity_is_what_training_warps_by(coc):
+    """The loss warps the right view to the left one; a half disc has its centroid at 4r / 3pi."""
+    import torch
+
+    from ifan.networks.disparity import warp_horizontally
+
+    y, x = np.mgrid[:60, :100] / 9
+    waves = np.repeat((np.sin(x + np.cos(y)) + 1)[..., None], 3, axis=2).astype(np.float32)
+    views = render([Layer(waves, coc)], DISC, margin=10)
+    left, right = (torch.from_numpy(view.transpose(2, 0, 1)[None].copy()) for view in views)
+    disparity = torch.full((1, 1, 40, 80), 2 * 4 * coc / (3 * np.pi))
+
+    def error(disparity):
+        return ((warp_horizontally(right, disparity) - left)[..., 20:-20] ** 2).mean().item()
+
+    assert error(disparity) < 0.03 * error(0 * disparity)
+    assert error(-disparity) > error(0 * disparity)
+
+
 def step(height, width, first_column):
     return np.where(np.arange(width) >= first_column, 1, 0)[None].repeat(height, 0)
 

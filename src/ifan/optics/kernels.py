@@ -64,7 +64,7 @@ def tabulate(psf: PointSpreadFunction, smallest: float, largest: float) -> Kerne
     nodes = places / (1 - np.abs(places))
     if smallest == largest:
         nodes[:] = smallest
-    reaches = [psf.reach(coc) for coc in np.maximum(np.abs(nodes[:-1]), np.abs(nodes[1:]))]
+    reaches = _reaches(psf, np.maximum(np.abs(nodes[:-1]), np.abs(nodes[1:])))
     weights, spans = [], []
     # Kernels of one size are made at once, which is much quicker than one by one.
     for reach, intervals in groupby(range(len(reaches)), key=reaches.__getitem__):
@@ -81,6 +81,14 @@ def tabulate(psf: PointSpreadFunction, smallest: float, largest: float) -> Kerne
         weights=np.concatenate(weights),
         spans=np.concatenate(spans),
     )
+
+
+def _reaches(psf: PointSpreadFunction, radii: npt.NDArray[np.float64]) -> list[int]:
+    """Return for each radius its reach, or that of one up to 1/20 px larger: fewer to work out."""
+    steps = np.ceil(radii * 20).astype(int)
+    first = int(steps.min())
+    known = [psf.reach(step / 20) for step in range(first, int(steps.max()) + 1)]
+    return [known[step - first] for step in steps]
 
 
 def _position(coc: float) -> float:

@@ -42,10 +42,12 @@ class Sensor(BaseModel):
         return Views(self._read(views.left, random), self._read(views.right, random))
 
     def _read(self, view: Array, random: np.random.Generator) -> Array:
-        white = np.float32(self.electrons / 2)
-        expected = np.maximum(view, 0) * white
-        counted = expected + np.sqrt(expected) * random.standard_normal(view.shape, np.float32)
-        few = expected < FEW
-        counted[few] = random.poisson(expected[few])
-        read = np.float32(self.read_noise) * random.standard_normal(view.shape, np.float32)
-        return np.asarray((counted + read) / white, np.float32)
+        white = self.electrons / 2
+        expected = np.maximum(view, 0) * np.float32(white)
+        # The sum of two normal distributions is one.
+        deviation = np.sqrt(expected + np.float32(self.read_noise**2))
+        counted = expected + deviation * random.standard_normal(view.shape, np.float32)
+        few = np.flatnonzero(expected < FEW)
+        read = self.read_noise * random.standard_normal(few.size)
+        counted.reshape(-1)[few] = random.poisson(expected.reshape(-1)[few]) + read
+        return np.asarray(counted / np.float32(white), np.float32)

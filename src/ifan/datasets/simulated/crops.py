@@ -24,7 +24,7 @@ TEXTURED = (4 / 255) ** 2
 SHARP = 1 / 3
 """Ratio of contrasts above which a square is sharp, see `sharpness`."""
 
-ENOUGH = 0.6
+ENOUGH = 0.7
 """A piece whose sharpness is at least this is taken at once."""
 
 TRIES = 6
@@ -136,9 +136,9 @@ def _white(photograph: Photograph) -> float:
 
 
 def _tile_means(values: Array) -> Array:
-    rows, columns = (size // TILE for size in values.shape)
-    tiles = values[: rows * TILE, : columns * TILE].reshape(rows, TILE, columns, TILE)
-    return np.asarray(tiles.mean(axis=(1, 3)))
+    rows, columns = (size // TILE * TILE for size in values.shape)
+    down = np.add.reduceat(values[:rows, :columns], np.arange(0, rows, TILE), axis=0)
+    return np.asarray(np.add.reduceat(down, np.arange(0, columns, TILE), axis=1) / TILE**2)
 
 
 def _random_window(
@@ -168,11 +168,12 @@ def _random_interval(random: np.random.Generator, length: int, available: int) -
     return first, first + length
 
 
-def _cut(
-    picture: Any, rows: tuple[int, int], columns: tuple[int, int], mirrored: bool
-) -> Any:
+def _cut(picture: Any, rows: tuple[int, int], columns: tuple[int, int], mirrored: bool) -> Any:
     """Cut rows and columns out of a picture or a map, continued by reflection to reach them."""
-    missing = [max(last - has, 0) for (_, last), has in zip((rows, columns), picture.shape[:2], strict=True)]
+    missing = [
+        max(last - has, 0)
+        for (_, last), has in zip((rows, columns), picture.shape[:2], strict=True)
+    ]
     if any(missing):
         edges = [(0, more) for more in missing] + [(0, 0)] * (picture.ndim - 2)
         picture = np.pad(picture, edges, mode="symmetric")

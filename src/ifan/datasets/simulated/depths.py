@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -104,7 +105,7 @@ def layers_of_depth(colour: Array, coc: Array) -> list[Layer]:
     count = int(np.clip(np.ceil((high - low) / LAYER_PX), 1, MOST_LAYERS))
     edges = np.linspace(high, low, count + 1)
     layers: list[Layer] = []
-    for far, near in zip(edges[:-1], edges[1:], strict=True):
+    for far, near in pairwise(edges):
         seen = (coc <= far) & ((coc > near) | (near == edges[-1]))
         if not seen.any():
             continue
@@ -130,7 +131,8 @@ def filled(values: Array, known: npt.NDArray[np.bool_]) -> Array:
     height, width = values.shape[:2]
     even = ((0, height % 2), (0, width % 2), (0, 0))
     weights = _halved(np.pad(weight, even))
-    means = _halved(np.pad(values * weight, even)) / np.maximum(weights, 1e-12)
+    sums = _halved(np.pad(values * weight, even))
+    means = np.asarray(sums / np.maximum(weights, 1e-12), np.float32)
     coarse = filled(means, weights[..., 0] > 0)
     finer = _smoothly_doubled(coarse)[:height, :width]
     return np.where(known[..., None], values, finer)

@@ -23,6 +23,9 @@ SHARP_COC_PX = 0.4
 BRIGHT = 0.8
 """Linear light from which on a photograph may have cut off what was brighter."""
 
+MOST_HIGHLIGHTS = 0.03
+"""Part of a piece that may be highlights."""
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -144,9 +147,7 @@ class SceneSimulator:
             layers.append(Layer(colour, surface, random_outline(random, *size)))
         return layers
 
-    def _piece(
-        self, random: np.random.Generator, size: tuple[int, int]
-    ) -> tuple[Window, Array]:
+    def _piece(self, random: np.random.Generator, size: tuple[int, int]) -> tuple[Window, Array]:
         """Cut a sharp piece out of a photograph; in half of them bright light is brighter."""
         window = sharp_window(self.photographs, random, *size, self.settings.smallest_zoom)
         colour = window.colour(*size)
@@ -158,7 +159,9 @@ class SceneSimulator:
     def _check_depth(self, number: int, depth: Array) -> None:
         wanted = self.photographs[number].shape[:2]
         if depth.shape != wanted:
-            raise ValueError(f"depth {number} must be {wanted} as its photograph, not {depth.shape}")
+            raise ValueError(
+                f"depth {number} must be {wanted} as its photograph, not {depth.shape}"
+            )
         if not (depth > 0).all():
             raise ValueError(f"depth {number} must be positive")
 
@@ -166,7 +169,12 @@ class SceneSimulator:
 def _with_highlights(colour: Array, gain: float) -> Array:
     """Make white up to `gain` times brighter than white, as it was before it was cut off.
 
-    All colours of a pixel change alike, and only where all of them are bright.
+    All colours of a pixel change alike, and only where all of them are bright. Large white areas
+    are paper or walls rather than lamps and are left alone; brighter, they would wipe out what is
+    on them.
     """
-    whiteness = np.clip((colour.min(axis=2, keepdims=True) - BRIGHT) / (1 - BRIGHT), 0, 1)
-    return np.asarray(colour * (1 + (gain - 1) * whiteness**2), np.float32)
+    darkest = np.minimum(np.minimum(colour[..., 0], colour[..., 1]), colour[..., 2])
+    whiteness = np.clip((darkest - BRIGHT) / (1 - BRIGHT), 0, 1)
+    if whiteness.mean() > MOST_HIGHLIGHTS:
+        return colour
+    return np.asarray(colour * (1 + (gain - 1) * whiteness**2)[..., None], np.float32)

@@ -25,8 +25,8 @@ class Simulation(BaseModel):
         smallest_zoom: photographs are scaled by this factor to 1.
         electrons: range of `ifan.optics.Sensor.electrons`.
         read_noise: range of `ifan.optics.Sensor.read_noise`.
-        highlight_gain: how many times brighter than white what is white in a photograph may be, as
-            it was when the photograph cut it off; it makes bright discs out of focus.
+        highlight_gain: how many times brighter than white small white spots of a photograph may
+            be, as they were before it cut them off; they make bright discs out of focus.
         fringed_share: how many have coloured fringes along defocused edges.
         fringe_px: the largest difference in coc between green and another colour.
         distorted_share: how many have radial distortion and vignetting.
