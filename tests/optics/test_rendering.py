@@ -250,47 +250,61 @@ def test_a_blurred_foreground_lets_the_sharp_background_through():
     assert np.nanmax(np.nanstd(columns, axis=(0, 2))) < 1e-5
 
 
-def through_the_lens(layers, psf, margin):
-    """Trace rays: for each point of the lens the layers are shifted whole, then put together.
+def through_the_lens(layers, psf, radius, margin):
+    """Trace rays: for each point of the lens all layers are shifted, then put together.
 
-    This is the integral that the renderer simplifies by blurring each layer on its own.
+    This is the integral that the renderer simplifies by blurring each layer on its own. Each coc is
+    `radius`, 0 or -`radius`, so that shifts are whole pixels.
     """
     views = []
-    for view in range(2):
-        kernels = psf.views(1.0 * layers[0].coc), psf.views(1.0 * layers[1].coc)
-        behind, in_front = (kernel[view] for kernel in kernels)
-        (still,) = (k for k in (behind, in_front) if len(k) == 1)
-        moving = in_front if still is behind else behind
-        reach = len(moving) // 2
-        total = 0
-        for j, i in np.argwhere(moving):
-            shifts = [
-                (j - reach, i - reach) if kernel is moving else (0, 0)
-                for kernel in (behind, in_front)
-            ]
-            seen = [
-                (np.roll(layer.colour, shift, (0, 1)), np.roll(layer.opacity, shift, (0, 1)))
-                if layer.opacity is not None
-                else (np.roll(layer.colour, shift, (0, 1)), np.ones(layer.colour.shape[:2]))
-                for layer, shift in zip(layers, shifts, strict=True)
-            ]
-            (back, _), (front, opacity) = seen
-            whole = front * opacity[..., None] + back * (1 - opacity[..., None])
-            total = total + moving[j, i] * whole
-        views.append(total[margin:-margin, margin:-margin])
+    for kernel in psf.views(radius):
+        reach = len(kernel) // 2
+        view = np.zeros_like(layers[0].colour)
+        for j, i in np.argwhere(kernel):
+            seen = np.zeros_like(view)
+            for layer in layers:
+                shift = [int(offset * layer.coc / radius) for offset in (j - reach, i - reach)]
+                colour = np.roll(layer.colour, shift, (0, 1))
+                opacity = np.ones(colour.shape[:2]) if layer.opacity is None else layer.opacity
+                opacity = np.roll(opacity, shift, (0, 1))[..., None]
+                seen = seen * (1 - opacity) + colour * opacity
+            view += kernel[j, i] * seen
+        views.append(view[margin:-margin, margin:-margin])
     return np.stack(views)
+
+
+def two_layers(behind, in_front):
+    shape = (44, 44)
+    opacity = disc_of_opacity(*shape, 9)
+    return [Layer(picture(1, *shape), behind), Layer(picture(2, *shape), in_front, opacity)]
 
 
 @pytest.mark.parametrize(("behind", "in_front"), [(6.0, 0.0), (0.0, -6.0)])
 def test_is_the_integral_over_the_lens_where_one_layer_is_in_focus(behind, in_front):
-    shape, margin = (40, 40), 8
-    layers = [
-        Layer(picture(1, *shape), behind),
-        Layer(picture(2, *shape), in_front, disc_of_opacity(*shape, 9)),
-    ]
-    found = np.stack(render(layers, DISC, margin=margin))
-    expected = through_the_lens(layers, DISC, margin)
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+    layers = two_layers(behind, in_front)
+    found = np.stack(render(layers, DISC, margin=8))
+    np.testing.assert_allclose(found, through_the_lens(layers, DISC, 6.0, 8), atol=1e-4)
+
+
+class Undivided:
+    """Both views see through the whole lens."""
+
+    def left_share(self, radius, x, y):
+        return np.ones_like(radius + 0 * x * y)
+
+
+@pytest.mark.parametrize("block", [1, 8])
+def test_the_mean_of_the_halves_is_closer_to_the_integral_than_one_composition(block):
+    """Where both layers are blurred, the renderer approximates."""
+    behind, in_front = two_layers(6.0, -6.0)
+    coarse = np.kron(picture(3, 44 // block + 1, 44 // block + 1), np.ones((block, block, 1)))
+    behind = Layer(coarse[:44, :44].astype(np.float32), 6.0)
+    layers = [behind, in_front]
+    truth = through_the_lens(layers, DISC, 6.0, 8).mean(axis=0)
+    once = render(layers, PointSpreadFunction(Disc(), Undivided()), margin=8).center
+    halves = render(layers, DISC, margin=8).center
+    assert np.abs(halves - truth).mean() < 0.9 * np.abs(once - truth).mean()
+    assert np.abs(halves - truth).max() < 0.2
 
 
 def test_the_map_shows_the_foremost_layer_that_covers_more_than_half():

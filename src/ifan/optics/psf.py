@@ -196,7 +196,8 @@ class TranslatingDisc:
     """The mean of discs shifted to the left by 0 to 2r + 1 (Punnappurath et al., ICCP 2020).
 
     At a point of the disc in the middle, it is the part of those shifts that still cover the point:
-    (h - x) / (2r + 1), where h is half the chord at its height.
+    (h - x) / (2r + 1), where h is half the chord at its height. Meant for apertures that end at
+    their radius, `Disc` and `Polygon`: light beyond it belongs to neither view.
     """
 
     def left_share(self, radius: Array, x: Array, y: Array) -> Array:

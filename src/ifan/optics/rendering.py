@@ -47,7 +47,7 @@ class Views(NamedTuple):
         return np.asarray((self.left + self.right) / 2, np.float32)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layer:
     """A surface of a scene.
 

@@ -44,14 +44,11 @@ APERTURES: tuple[tuple[Aperture, ...], ...] = (
 )
 """Kinds of aperture, each as frequent as another, as are those of one kind."""
 
-SPLITS: tuple[Split, ...] = (
-    HalfDisc(0.1),
-    HalfDisc(0.3),
-    HalfDisc(0.6),
-    Ramp(),
-    TranslatingDisc(),
-)
+SPLITS: tuple[Split, ...] = (HalfDisc(0.1), HalfDisc(0.3), HalfDisc(0.6), Ramp())
 """How dual pixels split the light, each as frequent as another."""
+
+FLAT_SPLITS: tuple[Split, ...] = (*SPLITS, TranslatingDisc())
+"""The same for apertures that end at their radius."""
 
 MOST_DISTORTION = 0.06
 """Largest |radial| of `ifan.optics.Distortion`: that of ordinary lenses."""
@@ -60,7 +57,7 @@ DARKEST_CORNER = 0.4
 """Smallest `ifan.optics.Vignetting.corner`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pictures:
     """What a camera writes of a scene, see `ifan.datasets.simulated.Scene`."""
 
@@ -134,9 +131,9 @@ class Camera:
 def random_camera(random: np.random.Generator, settings: Simulation, *, sharp: bool) -> Camera:
     """Draw a camera; for a scene that is sharp, one without fringes."""
     kind = APERTURES[int(random.integers(len(APERTURES)))]
-    psf = PointSpreadFunction(
-        kind[int(random.integers(len(kind)))], SPLITS[int(random.integers(len(SPLITS)))]
-    )
+    aperture = kind[int(random.integers(len(kind)))]
+    splits = FLAT_SPLITS if isinstance(aperture, Disc | Polygon) else SPLITS
+    psf = PointSpreadFunction(aperture, splits[int(random.integers(len(splits)))])
     fringe = 0.0
     if random.random() < settings.fringed_share and not sharp:
         fringe = random.uniform(-settings.fringe_px, settings.fringe_px)

@@ -56,7 +56,7 @@ def sharpness(photograph: Photograph) -> float:
     return float((fine[textured] > SHARP * coarse[textured]).mean())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Window:
     """Where a piece was cut out of which photograph.
 

@@ -27,7 +27,7 @@ MOST_HIGHLIGHTS = 0.03
 """Part of a piece that may be highlights."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scene:
     """A simulated photograph with everything one knows about it.
 
