@@ -12,6 +12,7 @@ from ifan.optics import (
     PointSpreadFunction,
     Polygon,
     Ramp,
+    ThinLens,
     TranslatingDisc,
     all_in_focus,
     margin_of,
@@ -305,6 +306,22 @@ def test_the_mean_of_the_halves_is_closer_to_the_integral_than_one_composition(b
     halves = render(layers, DISC, margin=8).center
     assert np.abs(halves - truth).mean() < 0.9 * np.abs(once - truth).mean()
     assert np.abs(halves - truth).max() < 0.2
+
+
+@pytest.mark.parametrize("depth_m", [1.2, 3.0, 8.0])
+def test_a_point_at_a_known_depth_is_blurred_as_the_formula_says(depth_m):
+    """50 mm, F/2, focused at 2 m, pixels of 20 um: measured is the area that the point covers."""
+    diameter_mm = 50**2 * (depth_m * 1e3 - 2000) / (2 * depth_m * 1e3 * 1950)
+    lens = ThinLens(focal_length_mm=50, f_number=2, focus_distance_m=2, pixel_pitch_um=20)
+    point = np.zeros((81, 81, 3), np.float32)
+    point[40, 40] = 1
+    coc = float(lens.coc(depth_m))
+    views = render([Layer(point, coc)], DISC, margin=20)
+    radius_px = np.sqrt(1 / views.center.max() / np.pi)
+    assert radius_px == pytest.approx(abs(diameter_mm) * 1e3 / 20 / 2, rel=0.02)
+    # Behind focus the left view sees it further left, in front of it further right.
+    columns = (views.left[..., 0].sum(axis=0) * np.arange(41)).sum()
+    assert np.sign(20 - columns) == np.sign(diameter_mm)
 
 
 def test_the_map_shows_the_foremost_layer_that_covers_more_than_half():

@@ -145,6 +145,18 @@ def test_near_things_do_not_colour_the_blur_behind_them():
         np.testing.assert_allclose(view, colour, atol=1e-5)
 
 
+def test_what_lies_between_does_not_come_out_where_it_is_not():
+    """A dark thing in the middle distance, far away from where near meets far, all of it grey."""
+    colour = np.full((60, 90, 3), 0.5, np.float32)
+    coc = np.full((60, 90), 8.0, np.float32)
+    coc[:, :30] = -8
+    colour[25:35, 75:85], coc[25:35, 75:85] = 0, 0
+    layers = [layer.continued(12) for layer in layers_of_depth(colour, coc)]
+    assert len(layers) == 3
+    for view in render(layers, PointSpreadFunction(), margin=12):
+        np.testing.assert_allclose(view[:, :45], 0.5, atol=0.01)
+
+
 def test_what_is_filled_in_continues_what_is_known():
     known = np.ones((30, 40), bool)
     known[8:20, 10:30] = False

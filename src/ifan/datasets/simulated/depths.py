@@ -110,11 +110,17 @@ def layers_of_depth(colour: Array, coc: Array) -> list[Layer]:
         if not seen.any():
             continue
         # The backmost layer has nothing behind it and covers everything.
-        opacity = (coc <= far).astype(np.float32) if layers else None
+        opacity = _continued_opacity(seen, coc > near) if layers else None
         known = np.concatenate((colour, coc[..., None]), axis=2)
         continued = filled(known, seen)
         layers.append(Layer(continued[..., :3], continued[..., 3], opacity))
     return layers
+
+
+def _continued_opacity(seen: npt.NDArray[np.bool_], known: npt.NDArray[np.bool_]) -> Array:
+    """Continue a layer behind what is nearer: as far as it, not one further behind, adjoins it."""
+    known = known | seen
+    return filled(seen[..., None].astype(np.float32), known)[..., 0]
 
 
 def filled(values: Array, known: npt.NDArray[np.bool_]) -> Array:
