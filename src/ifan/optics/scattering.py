@@ -38,6 +38,8 @@ def scatter(values: Array, coc: Array, table: KernelTable) -> tuple[Array, Array
         np.ascontiguousarray(values, np.float32),
         np.ascontiguousarray(coc, np.float32),
         *table,
+        # Handed over, as a global of another file would be compiled in and cached for good.
+        NODES,
         margin,
         spread.reshape(-1),
     )
@@ -81,7 +83,7 @@ def _vector(builder: Any, kind: Any, scalars: list[Any]) -> Any:
 
 @njit(cache=True, nogil=True, fastmath=True)
 def _scatter(  # type: ignore[no-untyped-def]
-    values, coc, first, reaches, taps, rows, weights, spans, margin, spread
+    values, coc, first, reaches, taps, rows, weights, spans, nodes, margin, spread
 ):
     """Do the work of `scatter`; `spread` is (H + 2 margin) x (W + 2 margin) x 8, flat."""
     height, width = coc.shape
@@ -91,7 +93,7 @@ def _scatter(  # type: ignore[no-untyped-def]
             v0, v1, v2, v3 = values[y, x, 0], values[y, x, 1], values[y, x, 2], values[y, x, 3]
             if v0 == 0 and v1 == 0 and v2 == 0 and v3 == 0:
                 continue
-            position = NODES * coc[y, x] / (1 + abs(coc[y, x])) - first
+            position = nodes * coc[y, x] / (1 + abs(coc[y, x])) - first
             interval = min(max(int(position), 0), reaches.size - 1)
             fraction = np.float32(position - interval)
             reach = reaches[interval]

@@ -53,7 +53,8 @@ class SceneSimulator:
     """Makes scenes by number, each the same whenever and wherever it is made.
 
     Scene `i` depends on the photographs, the settings, the seed and `i` alone: not on the scenes
-    before it, so any number of processes may share the work. It runs in one thread.
+    before it, so any number of processes may share the work. It runs in one thread. Another kind of
+    processor may round the last bit of a number otherwise.
 
     Args:
         photographs: sharp ones, HxWx3, sRGB-coded, uint8, uint16 or float in [0, 1]. A sequence
