@@ -37,6 +37,14 @@ def test_sharp_photographs_are_told_from_blurred_ones(photographs):
         assert sharpness(blurred(photograph, 4)) < 0.1
 
 
+def test_noise_does_not_pass_for_sharpness(photographs):
+    random = np.random.default_rng(0)
+    for photograph in photographs:
+        for deviation in (1.5, 4):
+            noise = random.normal(0, 0.012, photograph.shape)
+            assert sharpness((blurred(photograph, deviation) + noise).astype(np.float32)) < 0.3
+
+
 def test_sharpness_does_not_depend_on_contrast_or_depth(photographs):
     photograph = photographs[0]
     same = photograph.astype(np.float32) / 255
