@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint format pictures benchmark clean
+.PHONY: help demo test lint format pictures benchmark fuzz clean
 
 help:
 	@echo "make demo       set up, deblur the example photograph, say where the result is"
@@ -13,6 +13,7 @@ help:
 	@echo "make format     let ruff format and mend what it can"
 	@echo "make pictures   make the pictures of the README and the docs anew"
 	@echo "make benchmark  measure memory and speed on this machine"
+	@echo "make fuzz       give 10,000 damaged files to the readers"
 	@echo "make clean      remove the environment and all that was made"
 
 demo: $(VENV)/base
@@ -40,6 +41,10 @@ pictures: $(VENV)/dev
 benchmark: $(VENV)/dev
 	$(BIN)/python benchmarks/network.py
 	$(BIN)/python benchmarks/optics.py
+	$(BIN)/python benchmarks/folder.py
+
+fuzz: $(VENV)/dev
+	$(BIN)/python tests/fuzz.py --count 10000 --seed 1
 
 clean:
 	rm -rf $(VENV) demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -144,7 +144,7 @@ class TestPictures:
         assert sharp.max() <= WHITE[dtype]
         assert np.array_equal(picture, original)
 
-    @pytest.mark.parametrize("size", [(1, 1), (7, 9), (40, 33)])
+    @pytest.mark.parametrize("size", [(1, 1), (7, 9), (40, 33), (64, 1), (1, 300), (504, 8)])
     def test_odd_sizes_on_the_default_engine(self, deblurrer, size):
         sharp = deblurrer(noise((*size, 3)))
         assert sharp.shape == (*size, 3)
@@ -407,13 +407,24 @@ class TestFiles:
         with pytest.raises(ModelError):
             broken.deblur_file(photo, photo.parent / "fine.png")
 
+    def test_a_photograph_without_a_suffix(self, quick, photo):
+        bare = photo.rename(photo.with_name("bare"))
+        assert quick.deblur_file(bare).name == "bare.deblurred.png"
+
+    def test_a_comparison_does_not_replace_the_result(self, quick, photo):
+        target = photo.with_name("sharp.png")
+        with pytest.raises(OutputError, match=r"sharp\.png: is the result, too"):
+            quick.deblur_file(photo, target, comparison=target, overwrite=True)
+        assert not target.exists()
+
     def test_a_photograph_that_is_missing_comes_before_its_result(self, quick, tmp_path):
         for job in (quick.deblur_file, quick.defocus_map_file):
             with pytest.raises(PictureError, match="photo: does not exist; check the name"):
                 job(tmp_path / "photo", tmp_path / "result")
 
     @pytest.mark.parametrize(
-        "function", ["read_photograph", "resize", "write_photograph", "side_by_side"]
+        "function",
+        ["read_photograph", "rendition.resize", "write_photograph", "side_by_side"],
     )
     def test_memory_that_runs_out_anywhere(self, monkeypatch, photo, function):
         def fails(*_arguments, **_options):

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from ifan import files
 from ifan.errors import OutputError
-from ifan.files import write_atomically
+from ifan.files import is_written, remove_leftovers, write_atomically
+
+LEFTOVER = ".ifan-0123456789abcdef.tmp"
 
 is_root = hasattr(os, "geteuid") and os.geteuid() == 0
 
@@ -116,8 +119,12 @@ def test_a_target_that_appears_meanwhile_is_not_replaced(tmp_path, monkeypatch):
     assert contents(tmp_path) == ["a"]
 
 
+@pytest.mark.parametrize("renames", [False, True])
 @pytest.mark.parametrize("appears", [False, True])
-def test_file_systems_without_hard_links(tmp_path, monkeypatch, appears):
+def test_file_systems_without_hard_links(tmp_path, monkeypatch, appears, renames):
+    if not renames:
+        monkeypatch.setattr(files.ctypes, "CDLL", lambda *_names, **_options: None)
+
     def refuse(source, target):
         if appears:
             (tmp_path / "a").write_bytes(b"theirs")
@@ -226,3 +233,95 @@ def test_an_interruption_leaves_nothing(tmp_path, monkeypatch, function):
     with pytest.raises(KeyboardInterrupt):
         write_atomically(tmp_path / "a", b"abc")
     assert contents(tmp_path) == []
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    others = [".ifan-0123456789abcdef.jpg", ".ifan-0123.tmp", "ifan-0123456789abcdef.tmp", "a.jpg"]
+    for name in (LEFTOVER, *others):
+        (tmp_path / name).write_bytes(b"half")
+    (tmp_path / ".ifan-fedcba9876543210.tmp").touch(0o400)
+    remove_leftovers(tmp_path)
+    assert contents(tmp_path) == sorted(others)
+    remove_leftovers(tmp_path / "none")
+    remove_leftovers(tmp_path / "a.jpg")
+
+
+WRITER = """
+import os, sys
+from ifan.files import write_atomically
+
+real_fsync = os.fsync
+
+def wait(descriptor):
+    real_fsync(descriptor)
+    print("written", flush=True)
+    sys.stdin.readline()
+
+os.fsync = wait
+write_atomically(sys.argv[1], b"whole")
+"""
+
+
+def test_what_a_living_process_is_writing_stays(tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, tmp_path / "a"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout.readline() == "written\n"
+        (hidden,) = contents(tmp_path)
+        remove_leftovers(tmp_path)
+        assert contents(tmp_path) == [hidden]
+        process.communicate("go on\n", timeout=60)
+    assert process.returncode == 0
+    assert contents(tmp_path) == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"whole"
+
+
+def test_what_a_killed_process_was_writing_does_not_stay(tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, tmp_path / "a"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        process.stdout.readline()
+        process.kill()
+    assert len(contents(tmp_path)) == 1
+    remove_leftovers(tmp_path)
+    assert contents(tmp_path) == []
+
+
+def test_a_file_that_is_taken_for_a_leftover_before_it_is_locked(tmp_path, monkeypatch):
+    real_flock, calls = files.fcntl.flock, []
+
+    def remove_first(file, operation):
+        if not calls:
+            Path(file.name).unlink()
+        calls.append(operation)
+        real_flock(file, operation)
+
+    monkeypatch.setattr(files.fcntl, "flock", remove_first)
+    write_atomically(tmp_path / "a", b"abc")
+    assert (tmp_path / "a").read_bytes() == b"abc"
+    assert contents(tmp_path) == ["a"]
+    assert len(calls) == 2
+
+
+def test_disks_without_locks(tmp_path, monkeypatch):
+    def refuse(file, operation):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    (tmp_path / LEFTOVER).write_bytes(b"half")
+    monkeypatch.setattr(files.fcntl, "flock", refuse)
+    write_atomically(tmp_path / "a", b"abc")
+    remove_leftovers(tmp_path)  # nobody can tell whether it is one
+    assert contents(tmp_path) == [LEFTOVER, "a"]
+
+
+def test_an_empty_file_is_not_written(tmp_path):
+    (tmp_path / "empty").touch()
+    (tmp_path / "full").write_bytes(b"abc")
+    names = ("empty", "full", "none", "full/a", "x" * 300, ".")
+    written = [is_written(tmp_path / name) for name in names]
+    assert written == [False, True, False, False, False, False]

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ifan.tiling import CELL, fitted_size, margins
+from ifan.tiling import CELL, LEAST_SIZE, fitted_size, margins
 
 sides = st.integers(1, 20_000)
 
@@ -12,8 +12,11 @@ def test_margins_are_the_least_that_make_whole_cells(height, width, cells):
     around = cells * CELL
     for side, (before, after) in zip((height, width), margins(height, width, around), strict=True):
         assert before == around
-        assert around <= after < around + CELL
-        assert (before + side + after) % CELL == 0
+        padded = before + side + after
+        assert padded % CELL == 0
+        assert padded >= LEAST_SIZE
+        assert around <= after
+        assert after < around + CELL or padded == LEAST_SIZE
 
 
 @given(sides, sides, st.integers(1, 20_000))

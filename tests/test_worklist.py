@@ -1,13 +1,15 @@
 import shutil
+import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from ifan import Deblurrer, images
+from ifan import Deblurrer
 from ifan.errors import ModelError, OutputError
-from ifan.worklist import Task, plan, run
+from ifan.images import FORMATS, write_photograph
+from ifan.worklist import STREAM, Task, plan, run, running
 
 
 @pytest.fixture(scope="module")
@@ -109,8 +111,201 @@ class TestPlan:
         shutil.copytree("photos/deep", "photos/sharp/deep")
         assert pairs(plan([Path("photos")], Path("photos/sharp"), recursive=True)) == before
 
+    def test_a_loop_of_folders_is_not_followed(self, tree):
+        before = pairs(plan([Path("photos")], Path("out"), recursive=True))
+        (tree / "photos" / "deep" / "up").symlink_to(tree / "photos")
+        (tree / "photos" / "self").symlink_to("self")
+        assert pairs(plan([Path("photos")], Path("out"), recursive=True)) == before
+        before = pairs(plan([Path("photos/**/*.png")], Path("out")))
+        assert [target for _, target in before] == ["out/b.png", "out/deep/b.png"]
+
+    @pytest.mark.parametrize("name", [None, "sharp {stem}"])
+    @pytest.mark.parametrize("output", [None, Path("out")])
+    def test_the_same_folder_again_is_the_same_work(self, output, name):
+        first = plan([Path("photos")], output, name=name, recursive=True)
+        self.write_results(first)
+        assert plan([Path("photos")], output, name=name, recursive=True) == first
+
+    @pytest.mark.parametrize("name", [None, "sharp {stem}"])
+    def test_results_beside_photographs_are_none_when_a_shell_names_them_all(self, name):
+        inputs = [Path("photos/A.JPG"), Path("photos/b.png")]
+        first = plan(inputs, name=name)
+        self.write_results(first)
+        results = [path for task in first for path in (task.target, task.comparison)]
+        assert plan([*results, *inputs], name=name) == first
+
+    def write_results(self, tasks):
+        for task in tasks:
+            for result in (task.target, task.comparison):
+                result.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy("first.png", result)
+
     def test_a_missing_photograph_is_found_out_later(self):
         assert pairs(plan([Path("none.png")])) == [("none.png", "none.deblurred.png")]
+
+
+class TestPatterns:
+    @pytest.mark.parametrize(
+        ("pattern", "sources"),
+        [
+            ("*.png", ["first.png"]),
+            ("f?rst.*", ["first.png"]),
+            ("photos/*", ["photos/A.JPG", "photos/b.png", "photos/deep/b.png"]),
+            ("photos/[aA].*", ["photos/A.JPG"]),
+            ("photos/**/*.png", ["photos/b.png", "photos/deep/b.png"]),
+            ("**/b.png", ["photos/b.png", "photos/deep/b.png"]),
+            ("photos/*/*/c.*", ["photos/deep/deeper/c.tif"]),
+            ("photos/deep/**", ["photos/deep/b.png", "photos/deep/deeper/c.tif"]),
+            ("./phot*/../first.png", ["photos/../first.png"]),
+        ],
+    )
+    def test_stand_for_photographs_and_folders(self, pattern, sources):
+        assert [str(task.source) for task in plan([Path(pattern)])] == sources
+
+    def test_may_be_absolute(self, tree):
+        found = plan([tree / "photos" / "**" / "*.png"], Path("out"))
+        assert [target for _, target in pairs(found)] == ["out/b.png", "out/deep/b.png"]
+
+    def test_that_are_the_name_of_a_file_are_that_file(self):
+        shutil.copy("first.png", "[f]irst.png")
+        shutil.copy("first.png", "irst.png")
+        assert pairs(plan([Path("[f]irst.png")])) == [("[f]irst.png", "[f]irst.deblurred.png")]
+
+    def test_may_begin_with_a_folder_that_looks_like_one(self):
+        shutil.copytree("photos/deep", "photos [2]")
+        found = plan([Path("photos [2]/**/*.png"), Path("photos [2]/b.*")], Path("out"))
+        assert pairs(found) == [("photos [2]/b.png", "out/b.png")]
+
+    @pytest.mark.parametrize("pattern", ["none*", "photos/*.txt", "first.png/*", "empty/*", "x/**"])
+    def test_that_match_nothing_are_refused(self, pattern):
+        for output in (None, Path("out")):
+            (task,) = plan([Path(pattern)], output)
+            assert str(task.refusal) == f"{pattern}: matches no photograph; check the pattern"
+
+    def test_leave_out_the_folder_of_results(self):
+        before = plan([Path("photos/**/*.png")], Path("photos/sharp"))
+        shutil.copytree("photos/deep", "photos/sharp/deep")
+        assert plan([Path("photos/**/*.png")], Path("photos/sharp")) == before
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        ("name", "output", "target"),
+        [
+            ("{stem}-sharp", None, "first-sharp.png"),
+            ("{stem}-sharp", "out", "out/first-sharp.png"),
+            ("{{{stem}}}", "out", "out/{first}.png"),
+            ("{stem} {stem}", None, "first first.png"),
+            ("result", None, "result.png"),
+        ],
+    )
+    def test_follow_the_pattern(self, name, output, target):
+        (task,) = plan([Path("first.png")], Path(output) if output else None, name=name)
+        assert str(task.target) == target
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            *("", " ", "{}", "{0}", "{name}", "{stem", "stem}", "{stem!r}", "{stem:9}", "{stem.x}"),
+            *("a/{stem}", "a\\{stem}", "{stem}\0", "/"),
+        ],
+    )
+    def test_that_are_none(self, name):
+        with pytest.raises(ValueError, match=r".+"):
+            plan([Path("first.png")], name=name)
+
+    @pytest.mark.parametrize("output", ["a.png", "-"])
+    def test_are_not_for_results_that_have_one(self, output):
+        with pytest.raises(ValueError, match="names are not given"):
+            plan([Path("first.png")], Path(output), name="{stem}")
+
+    def test_of_results_are_no_names_of_photographs(self):
+        for given, output in (("photos", None), ("photos", "photos"), ("photos/*", "photos")):
+            with pytest.raises(OutputError, match="results with the names of its photographs"):
+                plan([Path(given)], Path(output) if output else None, name="{stem}")
+
+    def test_make_no_results_of_photographs_that_look_like_some(self):
+        for name in ("IMG_1.png", "IMG_2.png", "B_sharp.png"):
+            shutil.copy("first.png", f"photos/deep/{name}")
+        for name in ("IMG_{stem}", "{stem}_sharp"):
+            sources = [task.source.name for task in plan([Path("photos/deep")], name=name)]
+            assert sources == ["B_sharp.png", "IMG_1.png", "IMG_2.png", "b.png"]
+
+
+class TestFormats:
+    def test_give_the_suffix(self):
+        for source, name, target in (
+            ("a.PNG", None, "a.deblurred.PNG"),
+            ("a.heic", None, "a.deblurred.jpg"),
+            ("a.NEF", None, "a.deblurred.tif"),
+            ("a.jxl", None, "a.deblurred.png"),
+            ("a.jpeg", "JPEG", "a.deblurred.jpeg"),
+            ("a.JPG", "WebP", "a.deblurred.webp"),
+            ("a", None, "a.deblurred"),
+            ("a.txt", "AVIF", "a.deblurred.avif"),
+        ):
+            (task,) = plan([Path(source)], picture_format=FORMATS[name] if name else None)
+            assert str(task.target) == target
+
+    @pytest.mark.parametrize(
+        ("names", "picture_format", "targets"),
+        [
+            (["I.HEIC", "I.JPG"], "JPEG", ["I-heic.jpg", "I.JPG"]),
+            (["I.HEIC", "I.JPG", "i.png"], "JPEG", ["I-heic.jpg", "I.JPG", "i-png.jpg"]),
+            (["I.HEIC", "I.JPG"], None, ["I-heic.jpg", "I.JPG"]),
+            (["I.HEIC", "I.JPG"], "PNG", ["I-heic.png", "I-jpg.png"]),
+            (["I.dng", "I.jpg"], None, ["I.tif", "I.jpg"]),
+            (["I.jpeg", "I.jpg"], "JPEG", ["I.jpeg", "I.jpg"]),
+            (["I.jpg", "i.JPG"], None, ["I.jpg", "i-2.JPG"]),
+            (["I-heic.JPG", "I.heic", "I.jpg"], None, ["I-heic.JPG", "I-heic-2.jpg", "I.jpg"]),
+        ],
+    )
+    def test_that_make_one_name_of_two_do_no_harm(self, names, picture_format, targets):
+        chosen = FORMATS[picture_format] if picture_format else None
+        for output, infix in ((Path("out"), ""), (None, ".deblurred")):
+            found = plan([Path(name) for name in names], output, picture_format=chosen)
+            wanted = [f"{Path(name).stem}{infix}{Path(name).suffix}" for name in targets]
+            assert [task.target.name for task in found] == wanted
+            backwards = plan([Path(n) for n in names[::-1]], output, picture_format=chosen)
+            if not any("-2" in target for target in targets):
+                assert set(backwards) == set(found)
+
+    def test_a_photograph_that_is_found_twice_is_one(self):
+        shutil.copy("first.png", "photos/b.webp")
+        once = plan([Path("photos")], picture_format=FORMATS["PNG"])
+        assert [task.target.name for task in once][1:] == [
+            "b.deblurred.png",
+            "b-webp.deblurred.png",
+        ]
+        assert plan([Path("photos"), Path("photos/b.webp")], picture_format=FORMATS["PNG"]) == once
+
+    def test_that_the_name_of_the_result_contradicts(self):
+        with pytest.raises(OutputError, match=r"a\.png: is no name for JPEG; end it with \.jpg"):
+            plan([Path("first.png")], Path("a.png"), picture_format=FORMATS["JPEG"])
+        (task,) = plan([Path("first.png")], Path("a.JPEG"), picture_format=FORMATS["JPEG"])
+        assert str(task.target) == "a.JPEG"
+
+
+class TestStreams:
+    def test_are_tasks_of_their_own(self):
+        assert plan([STREAM]) == [Task(STREAM, STREAM)]
+        assert plan([STREAM], Path("a.png")) == [Task(STREAM, Path("a.png"))]
+        (task,) = plan([Path("first.png")], STREAM, picture_format=FORMATS["TIFF"])
+        assert task == Task(Path("first.png"), STREAM, format="TIFF")
+
+    @pytest.mark.parametrize(
+        ("inputs", "output", "reason"),
+        [
+            (["-", "first.png"], None, "standard input: is given with other inputs"),
+            (["first.png", "a.png"], "-", "standard output: takes one picture, and there are sev"),
+            (["photos"], "-", "standard output: takes one picture"),
+            (["*.png"], "-", "standard output: takes one picture"),
+            (["-"], "folder", "folder: is a folder, and what comes from standard input has no na"),
+        ],
+    )
+    def test_that_cannot_be(self, inputs, output, reason):
+        with pytest.raises(OutputError, match=reason):
+            plan([Path(name) for name in inputs], Path(output) if output else None)
 
 
 class TestRun:
@@ -214,7 +409,7 @@ class TestRun:
         tasks = plan([Path("first.png"), Path("photos/b.png")], Path("out"))
         if there:  # then only the comparisons are to be made
             assert self.outcomes(deblurrer, tasks, strength=0) == [("done", "")] * 2
-        function, calls = images.side_by_side, []
+        function, calls = running.side_by_side, []
 
         def fails_at_first(*arguments):
             calls.append(arguments)
@@ -222,7 +417,7 @@ class TestRun:
                 raise MemoryError
             return function(*arguments)
 
-        monkeypatch.setattr(images, "side_by_side", fails_at_first)
+        monkeypatch.setattr(running, "side_by_side", fails_at_first)
         found = self.outcomes(deblurrer, tasks, compare=True)
         assert [status for status, _ in found] == ["failed", "done"]
         assert found[0][1].startswith("first.png: memory ran out; ")
@@ -240,6 +435,83 @@ class TestRun:
         with Image.open("out/a.compare.png") as both, Image.open("out/a.png") as sharp:
             assert both.size == (2 * 16 + 2, 16)
             assert np.array_equal(np.asarray(both)[:, 18:], np.asarray(sharp))
+
+    def test_an_error_that_nobody_foresaw_is_told_and_the_rest_is_done(
+        self, deblurrer, monkeypatch
+    ):
+        def fails(photograph, path, **options):
+            if photograph.path.name == "b.png":
+                raise KeyError("slot")
+            write_photograph(photograph, path, **options)
+
+        monkeypatch.setattr(running, "write_photograph", fails)
+        tasks = plan([Path("photos/b.png"), Path("first.png")], Path("out"))
+        found = self.outcomes(deblurrer, tasks)
+        reason = "photos/b.png: unexpected KeyError: 'slot'; show more with --debug"
+        assert found == [("failed", reason), ("done", "")]
+
+    def test_a_failure_holds_no_picture(self, deblurrer, monkeypatch):
+        def fails(photograph, path, **options):
+            held.append(weakref.ref(photograph))
+            raise OutputError(path, "cannot be", "do not try")
+
+        held = []
+        monkeypatch.setattr(running, "write_photograph", fails)
+        outcomes = list(run(deblurrer, plan([Path("first.png"), Path("photos/b.png")], Path("o"))))
+        assert [outcome.status for outcome in outcomes] == ["failed"] * 2
+        assert [photograph() for photograph in held] == [None] * 2
+
+    def test_refused_tasks_fail_and_the_rest_is_done(self, deblurrer):
+        tasks = plan([Path("none*"), Path("empty"), Path("first.png")], Path("out"))
+        found = self.outcomes(deblurrer, tasks)
+        assert [status for status, _ in found] == ["failed", "failed", "done"]
+        assert found[0][1].startswith("none*: matches no photograph")
+        assert found[1][1].startswith("empty: holds no photograph")
+
+    @pytest.mark.parametrize("compare", [False, True])
+    def test_what_killed_runs_left_is_removed_from_the_folders_of_results(self, deblurrer, compare):
+        tasks = plan([Path("photos")], Path("out"), recursive=True)
+        left = [folder / ".ifan-0123456789abcdef.tmp" for folder in (Path("out/deep"), Path())]
+        Path("out/deep").mkdir(parents=True)
+        for path in left:
+            path.write_bytes(b"half")
+        for _ in range(2):
+            self.outcomes(deblurrer, tasks, compare=compare)
+            assert [path.exists() for path in left] == [False, True]
+            left[0].write_bytes(b"half")
+
+    def test_an_empty_file_is_no_result(self, deblurrer):
+        Path("a.png").touch()
+        ((status, error),) = self.outcomes(deblurrer, [Task(Path("first.png"), Path("a.png"))])
+        assert (status, error) == (
+            "failed",
+            "a.png: already exists; give --overwrite or another name",
+        )
+
+    def test_a_photograph_that_is_too_large_or_has_no_such_page(self, deblurrer):
+        tasks = [Task(Path("first.png"), Path("a.png"))]
+        ((_, error),) = self.outcomes(deblurrer, tasks, max_pixels=255)
+        assert error.startswith("first.png: has 16x16 pixels, more than 255 are not read")
+        ((_, error),) = self.outcomes(deblurrer, tasks, page=2)
+        assert error.startswith("first.png: has 1 page, not 2")
+        assert self.outcomes(deblurrer, tasks, page=1, max_pixels=256) == [("done", "")]
+
+    def test_a_comparison_with_a_result_of_fewer_bits(self, deblurrer):
+        deep = np.random.default_rng(1).integers(0, 65536, (16, 16), dtype=np.uint16)
+        Image.fromarray(deep).save("deep.png")
+        (task,) = plan([Path("deep.png")], picture_format=FORMATS["JPEG"])
+        assert self.outcomes(deblurrer, [task]) == [("done", "")]
+        assert self.outcomes(deblurrer, [task], compare=True) == [("done", "")]
+        with Image.open("deep.deblurred.compare.jpg") as both:
+            assert both.size == (2 * 16 + 2, 16)
+
+    def test_says_how_long_each_took(self, deblurrer):
+        tasks = plan([Path("first.png"), Path("photos/b.png"), Path("none.png")], Path("out"))
+        assert all(0 < outcome.seconds < 60 for outcome in run(deblurrer, tasks))
+
+    def test_a_strength_that_is_none(self, deblurrer):
+        with pytest.raises(ValueError, match="strength 2 is not between 0 and 1"):
+            next(run(deblurrer, [], strength=2))
 
     def test_a_model_that_cannot_be_used_is_an_error_of_the_run(self):
         Path("text.pth").write_text("no weights")

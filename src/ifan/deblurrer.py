@@ -20,7 +20,7 @@ from ifan.files import require_free, same_file
 from ifan.models.store import Model, open_model
 
 if TYPE_CHECKING:
-    from ifan.images import Photograph
+    from ifan.images import Photograph, PictureFormat, Rendition
 
 Image = NDArray[Any]
 """HxWx3 or HxW; uint8, uint16, or float32 in [0, 1]; sRGB-coded."""
@@ -41,10 +41,6 @@ shows the border rather than the blur."""
 _BYTES_PER_PIXEL = 40
 """Peak memory of all but the network, in bytes for each pixel of the photograph: the photograph
 itself, its correction in float32, the result, and what resampling takes, with some to spare."""
-
-_BAND_ROWS = 256
-
-_WHITE = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535, np.dtype(np.float32): 1}
 
 
 class Deblurrer:
@@ -119,16 +115,82 @@ class Deblurrer:
             TypeError, ValueError: the arrays or the strength are not as described.
             EngineError: memory does not suffice, or the network gives values that are no numbers.
         """
+        sides = (None if view is None else _photograph_of(view) for view in (left, right))
         _require_strength(strength)
-        views = self._working_views(image, left, right)
+        renditions = self._renditions(_photograph_of(image), *sides)
         if strength == 0:
             return image.copy()
-        height, width = views[0].shape[:2]
-        deblurred = self._engine.deblur(_padded(views))[0].transpose(1, 2, 0)
-        _require_finite(deblurred)
-        # Clipped first: what lies outside the range is no correction that could be shown.
-        correction = np.clip(deblurred[:height, :width], 0, 1) - views[0]
-        return _corrected(image, _resized(correction, *image.shape[:2]), strength)
+        return renditions[0].corrected(self.infer(renditions), strength).pixels
+
+    def deblur_photograph(
+        self,
+        photograph: Photograph,
+        *,
+        left: Photograph | None = None,
+        right: Photograph | None = None,
+        strength: float = 1.0,
+    ) -> Photograph:
+        """Deblur a photograph that was read from a file.
+
+        The network sees it in sRGB, with colours flown over what is transparent; its correction is
+        added in the photograph's own colour space.
+
+        Args:
+            photograph: the photograph.
+            left: left dual-pixel view, of the same size; for a dual-pixel model only.
+            right: right dual-pixel view, of the same size; for a dual-pixel model only.
+            strength: part of the correction to apply, 0 to 1.
+
+        Raises:
+            IfanError: the views are not what the model needs, or memory does not suffice.
+            ValueError: the strength is none.
+        """
+        _require_strength(strength)
+        if strength == 0:
+            return photograph
+        renditions = self.renditions(photograph, left=left, right=right)
+        return renditions[0].corrected(self.infer(renditions), strength)
+
+    def renditions(
+        self,
+        photograph: Photograph,
+        *,
+        left: Photograph | None = None,
+        right: Photograph | None = None,
+    ) -> list[Rendition]:
+        """Return a photograph and its views as the network is to see them.
+
+        It is the first of three steps that `deblur_photograph` takes, and that can be taken side by
+        side; the others are `infer`, and `Rendition.corrected` of the first rendition.
+
+        Args:
+            photograph: the photograph.
+            left: left dual-pixel view, of the same size; for a dual-pixel model only.
+            right: right dual-pixel view, of the same size; for a dual-pixel model only.
+
+        Raises:
+            IfanError: the views are not what the model needs, or memory does not suffice.
+        """
+        with _naming(photograph.path):
+            return self._renditions(photograph, left, right)
+
+    def infer(self, renditions: list[Rendition]) -> Array:
+        """Run the network.
+
+        Args:
+            renditions: as `renditions` returns them.
+
+        Returns:
+            HxWx3 float32: what it makes of the first one.
+
+        Raises:
+            EngineError: memory does not suffice, or the network gives values that are no numbers.
+        """
+        with _naming(renditions[0].path):
+            height, width = renditions[0].view.shape[:2]
+            deblurred: Array = self._engine.deblur(_padded(renditions))[0].transpose(1, 2, 0)
+            _require_finite(deblurred)
+            return deblurred[:height, :width]
 
     def defocus_map(
         self, image: Image, *, left: Image | None = None, right: Image | None = None
@@ -149,15 +211,8 @@ class Deblurrer:
             TypeError, ValueError: the arrays are not as described.
             EngineError: memory does not suffice, or the network gives values that are no numbers.
         """
-        views = self._working_views(image, left, right)
-        height, width = views[0].shape[:2]
-        cells = self._engine.disparity(_padded(views, _MAP_MARGIN))[0, 0]
-        _require_finite(cells)
-        # Disparities are horizontal: from cells to working pixels to pixels of the picture.
-        disparity = cells * (tiling.CELL * image.shape[1] / width)
-        disparity = _resized(disparity, *(tiling.CELL * side for side in cells.shape))
-        rows, columns = (slice(_MAP_MARGIN, _MAP_MARGIN + side) for side in (height, width))
-        return _resized(disparity[rows, columns], *image.shape[:2])
+        sides = (None if view is None else _photograph_of(view) for view in (left, right))
+        return self._disparity(_photograph_of(image), *sides)
 
     def deblur_file(
         self,
@@ -169,8 +224,10 @@ class Deblurrer:
         strength: float = 1.0,
         comparison: str | os.PathLike[str] | None = None,
         overwrite: bool = False,
+        page: int | None = None,
+        max_pixels: int | None = None,
     ) -> Path:
-        """Deblur a photograph as a file; EXIF, ICC profile, bit depth and transparency are kept.
+        """Deblur a photograph as a file; metadata, colours, bit depth and transparency are kept.
 
         Args:
             source: the photograph.
@@ -181,6 +238,9 @@ class Deblurrer:
             strength: part of the correction to apply, 0 to 1.
             comparison: where to write the photograph and the result side by side.
             overwrite: whether files of those names are replaced; the photograph itself never is.
+            page: which one of a TIFF file of several, from 1.
+            max_pixels: larger photographs are refused before memory is taken for them; by default
+                500 megapixels.
 
         Returns:
             The path of the result.
@@ -195,12 +255,16 @@ class Deblurrer:
         _require_strength(strength)
         target = Path(target) if target is not None else default_target(Path(source))
         with _naming(source):
-            photograph, sides = _read(source, left, right)
+            photograph, *sides = _read((source, left, right), page, max_pixels)
+            if comparison is not None and os.path.realpath(comparison) == os.path.realpath(target):
+                raise OutputError(comparison, "is the result, too", "give another name")
             for path in (target, comparison):
                 if path is not None:
                     _require_target(path, (source, left, right), overwrite)
                     require_room_for(photograph, path)
-            sharp = photograph.with_pixels(self(photograph.pixels, **sides, strength=strength))
+            sharp = self.deblur_photograph(
+                photograph, left=sides[0], right=sides[1], strength=strength
+            )
             write_photograph(sharp, target, overwrite=overwrite)
             if comparison is not None:
                 write_photograph(side_by_side(photograph, sharp), comparison, overwrite=overwrite)
@@ -214,6 +278,8 @@ class Deblurrer:
         left: str | os.PathLike[str] | None = None,
         right: str | os.PathLike[str] | None = None,
         overwrite: bool = False,
+        page: int | None = None,
+        max_pixels: int | None = None,
     ) -> tuple[float, float]:
         """Write the defocus map of a photograph.
 
@@ -224,6 +290,8 @@ class Deblurrer:
             left: left dual-pixel view; for a dual-pixel model only.
             right: right dual-pixel view; for a dual-pixel model only.
             overwrite: whether a file of that name is replaced; the photograph itself never is.
+            page: as for `deblur_file`.
+            max_pixels: as for `deblur_file`.
 
         Returns:
             The smallest and the largest value, in pixels.
@@ -234,35 +302,50 @@ class Deblurrer:
         from ifan.images import coloured, output_format, write_map, write_photograph
 
         with _naming(source):
-            photograph, sides = _read(source, left, right)
+            photograph, *sides = _read((source, left, right), page, max_pixels)
             _require_target(target, (source, left, right), overwrite)
-            values = self.defocus_map(photograph.pixels, **sides)
+            values = self._disparity(photograph, *sides)
             if output_format(target).name == "TIFF":
                 write_map(values, target, overwrite=overwrite)
             else:
                 write_photograph(coloured(values, photograph.path), target, overwrite=overwrite)
         return float(values.min()), float(values.max())
 
-    def _working_views(self, image: Image, left: Image | None, right: Image | None) -> list[Array]:
-        """Return the views as the network is to see them: HxWx3 float32 in [0, 1].
+    def _disparity(
+        self,
+        photograph: Photograph,
+        left: Photograph | None = None,
+        right: Photograph | None = None,
+    ) -> Array:
+        renditions = self._renditions(photograph, left, right)
+        height, width = renditions[0].view.shape[:2]
+        cells = self._engine.disparity(_padded(renditions, _MAP_MARGIN))[0, 0]
+        _require_finite(cells)
+        # Disparities are horizontal: from cells to working pixels to pixels of the picture.
+        disparity = cells * (tiling.CELL * photograph.width / width)
+        disparity = _resized(disparity, *(tiling.CELL * side for side in cells.shape))
+        rows, columns = (slice(_MAP_MARGIN, _MAP_MARGIN + side) for side in (height, width))
+        return _resized(disparity[rows, columns], photograph.height, photograph.width)
 
-        They are known to be as they should, and to fit into memory.
-        """
+    def _renditions(
+        self, photograph: Photograph, left: Photograph | None, right: Photograph | None
+    ) -> list[Rendition]:
+        """Return the views as the network is to see them, known to fit it and into memory."""
+        from ifan.images import Rendition
+
         if self.dual_pixel and (left is None or right is None):
             raise ValueError("the model needs the left and the right dual-pixel view as well")
         if not self.dual_pixel and not (left is None and right is None):
             raise ValueError("the model takes one view, without a left and a right one")
-        views = [image, *(view for view in (left, right) if view is not None)]
-        for view in views:
-            _require_picture(view)
-        height, width = image.shape[:2]
-        if any(view.shape[:2] != (height, width) for view in views):
+        views = [photograph, *(view for view in (left, right) if view is not None)]
+        height, width = photograph.height, photograph.width
+        if any((view.height, view.width) != (height, width) for view in views):
             raise ValueError("the views differ in size")
         size = height, width
         if self._working_size is not None:
             size = tiling.fitted_size(height, width, self._working_size)
         self._require_memory(height * width, size)
-        return [_resized(_as_float(view), *size) for view in views]
+        return [Rendition(view, *size) for view in views]
 
     def _require_memory(self, pixels: int, working_size: tuple[int, int]) -> None:
         """Refuse a picture of so many pixels if it cannot fit."""
@@ -274,33 +357,40 @@ class Deblurrer:
         require_memory(needed, *working_size)
 
 
-def default_target(source: Path) -> Path:
-    """Return where the result of `source` goes if nothing is said: `photo.deblurred.jpg`."""
-    return source.parent / f"{source.stem}{RESULT_INFIX}{source.suffix}"
+def default_target(source: Path, picture_format: PictureFormat | None = None) -> Path:
+    """Return where the result of `source` goes if nothing is said: `photo.deblurred.jpg`.
+
+    Args:
+        source: the photograph.
+        picture_format: that of the result; by default that of the photograph, or the nearest where
+            that one is not written.
+    """
+    return source.parent / f"{source.stem}{RESULT_INFIX}{result_suffix(source, picture_format)}"
+
+
+def result_suffix(source: Path, picture_format: PictureFormat | None = None) -> str:
+    """Return the suffix of a result: the photograph's own if that suits the format.
+
+    If the name does not tell the photograph's format, its first bytes do.
+
+    Args:
+        source: the photograph.
+        picture_format: as `default_target`.
+    """
+    from ifan.images import FORMATS, INPUT_SUFFIXES, format_of_file
+
+    named = INPUT_SUFFIXES.get(source.suffix.lower())
+    own = named or format_of_file(source)
+    if picture_format is None and own is not None:
+        picture_format = FORMATS[own.result]
+    if picture_format is None or picture_format is named:
+        return source.suffix
+    return picture_format.suffix
 
 
 def default_map_target(source: Path) -> Path:
     """Return where the defocus map of `source` goes if nothing is said: `photo.defocus.png`."""
     return source.parent / f"{source.stem}{MAP_INFIX}.png"
-
-
-def compare_files(
-    before: str | os.PathLike[str], after: str | os.PathLike[str], target: str | os.PathLike[str]
-) -> None:
-    """Write a photograph and its result, which is there already, side by side.
-
-    Raises:
-        IfanError: one of the two cannot be read, they are not alike, or the target not be written.
-    """
-    from ifan.images import read_photograph, side_by_side, write_photograph
-
-    with _naming(before):
-        photograph, result = read_photograph(before), read_photograph(after)
-        try:
-            both = side_by_side(photograph, result)
-        except ValueError as error:
-            raise PictureError(after, f"is not like {before} ({error})", "make it anew") from error
-        write_photograph(both, target)
 
 
 def parse_working_size(working_size: int | str) -> int | None:
@@ -335,17 +425,16 @@ def _require_target(
 
 
 def _read(
-    source: str | os.PathLike[str],
-    left: str | os.PathLike[str] | None,
-    right: str | os.PathLike[str] | None,
-) -> tuple[Photograph, dict[str, Image]]:
-    """Read a photograph and the pixels of the side views that are given."""
+    views: Iterable[str | os.PathLike[str] | None], page: int | None, max_pixels: int | None
+) -> Iterator[Any]:
+    """Read a photograph and its side views; for a view that is not given yield None."""
     from ifan.images import read_photograph
 
-    sides = {"left": left, "right": right}
-    return read_photograph(source), {
-        name: read_photograph(path).pixels for name, path in sides.items() if path is not None
-    }
+    for view in views:
+        if view is None:
+            yield None
+        else:
+            yield read_photograph(view, page=page, max_pixels=max_pixels)
 
 
 @contextmanager
@@ -368,14 +457,18 @@ def _require_strength(strength: float) -> None:
         raise ValueError(f"strength {strength} is not between 0 and 1")
 
 
-def _require_picture(image: Image) -> None:
-    if not isinstance(image, np.ndarray) or image.dtype not in _WHITE:
+def _photograph_of(image: Image) -> Photograph:
+    """Wrap an array that a caller gave, once it is known to be a picture."""
+    from ifan.images import WHITE, Metadata, Photograph
+
+    if not isinstance(image, np.ndarray) or image.dtype not in WHITE:
         kind = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
         raise TypeError(f"pictures are uint8, uint16 or float32 arrays, not {kind}")
     if image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)) or image.size == 0:
         raise ValueError(f"pictures are HxWx3 or HxW, not of shape {image.shape}")
     if image.dtype == np.float32 and not (image.min() >= 0 and image.max() <= 1):
         raise ValueError("float32 pictures have values from 0 to 1")
+    return Photograph(image, None, format="", metadata=Metadata(), path=Path("picture"))
 
 
 def _require_finite(values: Array) -> None:
@@ -384,38 +477,17 @@ def _require_finite(values: Array) -> None:
         raise EngineError("network", "gave values that are not numbers", remedy)
 
 
-def _as_float(image: Image) -> Array:
-    """Return a new HxWx3 float32 array in [0, 1]."""
-    picture = np.divide(image, _WHITE[image.dtype], dtype=np.float32)
-    return np.repeat(picture[..., None], 3, axis=2) if image.ndim == 2 else picture
-
-
-def _corrected(image: Image, correction: Array, strength: float) -> Image:
-    """Return `image` with so much of the correction, HxWx3, added."""
-    corrected = np.empty_like(image)
-    # In bands of rows: a large photograph as floats is several times what it is as bytes.
-    for top in range(0, len(image), _BAND_ROWS):
-        rows = slice(top, top + _BAND_ROWS)
-        picture = np.clip(_as_float(image[rows]) + strength * correction[rows], 0, 1)
-        corrected[rows] = _like(image, picture)
-    return corrected
-
-
-def _like(image: Image, picture: Array) -> Image:
-    """Return `picture`, HxWx3 in [0, 1], as `image` has it: RGB or grey, and its dtype."""
-    if image.ndim == 2:
-        picture = picture.mean(axis=2)
-    if image.dtype == np.float32:
-        return picture
-    return np.rint(picture * _WHITE[image.dtype]).astype(image.dtype)
-
-
-def _padded(views: list[Array], around: int = 0) -> Views:
-    """Return HxWx3 views as the network takes them, continued by reflection."""
-    height, width = views[0].shape[:2]
-    above_below, left_right = tiling.margins(height, width, around)
-    padded = (np.pad(view, (above_below, left_right, (0, 0)), mode="reflect") for view in views)
-    return tuple(np.ascontiguousarray(view.transpose(2, 0, 1)[None]) for view in padded)
+def _padded(renditions: list[Rendition], around: int = 0) -> Views:
+    """Return the renditions as the network takes them, continued by reflection."""
+    height, width = renditions[0].view.shape[:2]
+    margins = ((0, 0), *tiling.margins(height, width, around))
+    planes = (rendition.view.transpose(2, 0, 1) for rendition in renditions)
+    return tuple(
+        np.ascontiguousarray(np.pad(view, margins, mode="reflect") if np.any(margins) else view)[
+            None
+        ]
+        for view in planes
+    )
 
 
 def _resized(array: Array, height: int, width: int) -> Array:

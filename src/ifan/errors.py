@@ -23,7 +23,7 @@ class IfanError(Exception):
         self.subject = os.fspath(subject)
         self.reason = reason
         self.remedy = remedy
-        super().__init__(_in_one_line(f"{self.subject}: {reason}; {remedy}"))
+        super().__init__(in_one_line(f"{self.subject}: {reason}; {remedy}"))
 
     def __reduce__(self) -> tuple[type[IfanError], tuple[str, str, str]]:
         """Say how to make it anew, so that it can be handed from process to process."""
@@ -50,7 +50,7 @@ class DownloadError(IfanError):
     """A download that failed or that is not what was asked for."""
 
 
-def _in_one_line(text: str) -> str:
+def in_one_line(text: str) -> str:
     """Escape line breaks and control characters: names in files, and of files, may hold any."""
     return "".join(
         character

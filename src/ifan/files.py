@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import hashlib
 import os
 import secrets
 import stat
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from ifan.errors import OutputError
+
+if sys.platform != "win32":
+    import fcntl
+
+# Of files that are being written: the token is random.
+_HIDDEN_NAME = ".ifan-{token}.tmp"
+_TOKEN_BYTES = 8
+_ANY_TOKEN = "[0-9a-f]" * 2 * _TOKEN_BYTES
 
 _FULL = ("the disk is full", "free some space or write elsewhere")
 _FORBIDDEN = ("may not be written", "check the permissions of the folder or write elsewhere")
@@ -38,8 +50,9 @@ def write_atomically(
     """Write a file in one step: at no moment does `path` hold a part of the data.
 
     The data goes to a hidden file in the same folder first and reaches the disk before it gets its
-    name. Whatever goes wrong, an interruption included, the hidden file is removed. Where `path` is
-    a symbolic link and may be overwritten, the file it points to is replaced, not the link.
+    name. Whatever goes wrong, an interruption included, the hidden file is removed; what a killed
+    process leaves, `remove_leftovers` does. Where `path` is a symbolic link and may be overwritten,
+    the file it points to is replaced, not the link.
 
     Args:
         path: the file.
@@ -52,18 +65,37 @@ def write_atomically(
     try:
         target = Path(os.path.realpath(path) if overwrite else path)
         _refuse_taken(target, overwrite)
-        # A short name of its own: the target's name may be as long as names may be.
-        hidden = target.with_name(f".ifan-{secrets.token_hex(8)}.tmp")
-        try:
-            _write_to_disk(hidden, data)
+        with _hidden_file(target.parent) as file:
+            hidden = Path(file.name)
+            _write_to_disk(file, data)
+            if sys.platform == "win32":
+                file.close()  # what is open cannot be renamed there
             if overwrite:
                 _replace(hidden, target)
             else:
                 _name_if_free(hidden, target)
-        finally:
-            hidden.unlink(missing_ok=True)
     except OSError as error:
         raise _explained(error, path) from error
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the hidden files of processes that were killed while they wrote to a folder.
+
+    What a living process is writing stays: it holds a lock, which goes with the process. On Windows
+    a file that is open cannot be removed anyway.
+    """
+    try:
+        leftovers = list(folder.glob(_HIDDEN_NAME.format(token=_ANY_TOKEN)))
+    except OSError:  # who writes there will hear of it
+        return
+    for hidden in leftovers:
+        with contextlib.suppress(OSError):  # in use, or not ours to remove
+            if sys.platform == "win32":
+                hidden.unlink()
+                continue
+            with hidden.open("r+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                hidden.unlink()
 
 
 def require_free(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -91,7 +123,13 @@ def _refuse_taken(target: Path, overwrite: bool) -> None:
     if not stat.S_ISDIR(target.parent.stat().st_mode):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     if not os.access(target.parent, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        number = errno.EROFS if _is_read_only(target.parent) else errno.EACCES
+        raise OSError(number, os.strerror(number))
+
+
+def _is_read_only(folder: Path) -> bool:
+    """Whether a folder is on a disk that nobody may write to."""
+    return sys.platform != "win32" and bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
 
 
 def same_file(first: str | os.PathLike[str], second: str | os.PathLike[str]) -> bool:
@@ -116,6 +154,17 @@ def exists(path: Path) -> bool:
     """Tell whether there is such a file or folder; where one may not look, there is none."""
     try:
         return path.exists()
+    except OSError:
+        return False
+
+
+def is_written(path: Path) -> bool:
+    """Tell whether there is a file with something in it; where one may not look, there is none.
+
+    An empty one is no result: a process may have been killed after it had taken the name.
+    """
+    try:
+        return path.is_file() and path.stat().st_size > 0
     except OSError:
         return False
 
@@ -148,12 +197,39 @@ def _explained(error: OSError, path: str | os.PathLike[str]) -> OutputError:
     return OutputError(path, *_EXPLANATIONS.get(error.errno or 0, unforeseen))
 
 
-def _write_to_disk(path: Path, data: bytes | bytearray | memoryview) -> None:
-    """Write a new file, with the permissions the umask asks for, and wait for the disk."""
-    with path.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+@contextlib.contextmanager
+def _hidden_file(folder: Path) -> Iterator[BinaryIO]:
+    """Open a new hidden file, locked; when it is left, nothing of that name remains.
+
+    Its permissions are those that the umask asks for. Its name is short: that of the target may be
+    as long as names may be.
+    """
+    while True:
+        hidden = folder / _HIDDEN_NAME.format(token=secrets.token_hex(_TOKEN_BYTES))
+        try:
+            with hidden.open("xb") as file:
+                _lock(file)
+                # Before it was locked, another process may have taken it for a leftover.
+                if hidden.exists():
+                    yield file
+                    return
+        finally:
+            hidden.unlink(missing_ok=True)
+
+
+def _lock(file: BinaryIO) -> None:
+    """Say that a file is in use, until it is closed or the process ends."""
+    if sys.platform == "win32":
+        return
+    with contextlib.suppress(OSError):  # without locks on that disk, nobody removes leftovers
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def _write_to_disk(file: BinaryIO, data: bytes | bytearray | memoryview) -> None:
+    """Write to an open file and wait for the disk."""
+    file.write(data)
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _replace(hidden: Path, target: Path) -> None:
@@ -168,17 +244,34 @@ def _name_if_free(hidden: Path, target: Path) -> None:
     """Name `hidden` `target` unless something of that name has appeared meanwhile.
 
     A rename would replace that something silently; a hard link fails. Where the file system has no
-    hard links (FAT, some network folders), the name is taken by creating an empty file, which the
-    rename then replaces.
+    hard links (FAT, some network folders), some systems can rename without replacing. On the others
+    the name is taken by creating an empty file, which the rename then replaces.
     """
-    try:
-        os.link(hidden, target)
-    except FileExistsError:
-        raise
-    except OSError:
-        target.touch(exist_ok=False)
+    for name in (os.link, _rename_without_replacing):
         try:
-            hidden.replace(target)
-        except BaseException:
-            target.unlink(missing_ok=True)
+            return name(hidden, target)
+        except FileExistsError:
             raise
+        except OSError:
+            continue
+    target.touch(exist_ok=False)
+    try:
+        hidden.replace(target)
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+
+
+def _rename_without_replacing(hidden: Path, target: Path) -> None:
+    """Rename a file; fail if something of the new name is there, or the system cannot do that."""
+    if sys.platform == "win32":
+        hidden.rename(target)
+        return
+    # Linux has a call for it, which Python does not offer.
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    here, no_replace = -100, 1
+    names = os.fsencode(hidden), os.fsencode(target)
+    if rename is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    if rename(here, names[0], here, names[1], no_replace) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

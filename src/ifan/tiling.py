@@ -9,6 +9,10 @@ from __future__ import annotations
 CELL = 8
 """Pixels across a cell of the network's 1/8 map; sizes must be multiples of this."""
 
+LEAST_SIZE = 2 * CELL
+"""Pixels that a picture at least has on each side for an engine: with maps of one cell across,
+OpenVINO 2026.4 gives values that are no numbers in bfloat16."""
+
 
 def margins(height: int, width: int, around: int = 0) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return by how much to continue a picture, so that its size suits the network.
@@ -21,7 +25,9 @@ def margins(height: int, width: int, around: int = 0) -> tuple[tuple[int, int], 
     Returns:
         (above, below), (left, right), in pixels.
     """
-    return (around, around + -height % CELL), (around, around + -width % CELL)
+    least = LEAST_SIZE - 2 * around
+    below, beside = (max(-side % CELL, least - side) for side in (height, width))
+    return (around, around + below), (around, around + beside)
 
 
 def fitted_size(height: int, width: int, long_side: int) -> tuple[int, int]:

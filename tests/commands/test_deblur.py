@@ -1,4 +1,5 @@
 import ctypes
+import json
 import os
 import pty
 import resource
@@ -54,6 +55,11 @@ def names(folder):
     return sorted(
         path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()
     )
+
+
+def failed(*lines):
+    """What standard error holds after a run over several photographs."""
+    return "".join(f"{line}\n" for line in (*lines, "failed:", *lines))
 
 
 class TestResults:
@@ -131,9 +137,9 @@ class TestResults:
         save("good.compare.jpg", picture[::-1])
         options = ["-o", "out", "--compare", "--overwrite"]
         done = ifan("deblur", "good.jpg", "good.compare.jpg", *options, status=1)
-        assert done.stderr == (
+        assert done.stderr == failed(
             "good.compare.jpg: would get the same result file as good.jpg: out/good.compare.jpg; "
-            "deblur the two into different folders\n"
+            "deblur the two into different folders"
         )
         assert names(folder / "out") == ["good.compare.jpg", "good.jpg"]
         assert load(folder / "out/good.compare.jpg").shape == (24, 2 * 32 + 2, 3)
@@ -158,9 +164,9 @@ class TestResults:
         save("a.png")
         save("deep/a.png")
         done = ifan("deblur", "a.png", "deep/a.png", "-o", "out", status=1)
-        assert done.stderr == (
+        assert done.stderr == failed(
             "deep/a.png: would get the same result file as a.png: out/a.png; "
-            "deblur the two into different folders\n"
+            "deblur the two into different folders"
         )
         assert done.stdout.splitlines()[-1] == "1 done, 0 skipped, 1 failed"
 
@@ -260,7 +266,9 @@ class TestFailures:
         bad = sorted(f"bad/{path.name}" for path in (folder / "bad").iterdir() if path.is_file())
         done = ifan("deblur", "good.png", "none.png", *bad, "good.tif", "-o", "out", status=1)
         lines = done.stderr.splitlines()
+        lines, again = lines[: len(bad) + 1], lines[len(bad) + 1 :]
         assert [line.split(":")[0] for line in lines] == ["none.png", *bad]
+        assert again == ["failed:", *lines]
         for line, reason in zip(
             lines,
             [
@@ -302,9 +310,9 @@ class TestFailures:
         save("hidden/a.png").parent.chmod(0)
         inputs = ("closed.png", "hidden/a.png", "open.png")
         done = ifan("deblur", *inputs, "-o", "new", status=1, preexec_fn=like_any_user)
-        assert done.stderr == (
-            "closed.png: may not be read; check its permissions\n"
-            "hidden/a.png: may not be read; check its permissions\n"
+        assert done.stderr == failed(
+            "closed.png: may not be read; check its permissions",
+            "hidden/a.png: may not be read; check its permissions",
         )
         assert done.stdout.splitlines()[-1] == "1 done, 0 skipped, 2 failed"
         done = ifan("deblur", "open.png", "-o", "out", status=1, preexec_fn=like_any_user)
@@ -321,14 +329,16 @@ class TestFailures:
         done = ifan("deblur", "a.png", status=1)
         assert done.stderr.splitlines() == [line.format("a.png")]
         done = ifan("deblur", "a.png", "photos", "-o", "out", status=1)
-        assert done.stderr.splitlines() == [line.format(name) for name in loops]
+        assert done.stderr == failed(*map(line.format, loops))
         assert names(folder / "out") == ["good.png"]
 
     def test_a_pipe_is_not_waited_for(self, ifan, save, folder):
         save("good.png")
         os.mkfifo(folder / "pipe.png")
         done = ifan("deblur", ".", "-o", "out", status=1)
-        assert done.stderr == "pipe.png: is no regular file; give a picture as JPEG, PNG, TIFF\n"
+        lines = done.stderr.splitlines()
+        assert lines[0].startswith("pipe.png: is no regular file; give a picture as JPEG, PNG, ")
+        assert lines[1:] == ["failed:", lines[0]]
         assert names(folder / "out") == ["good.png"]
 
     def test_a_network_that_gives_no_numbers(self, ifan, save, folder):
@@ -340,10 +350,8 @@ class TestFailures:
         save("a.png")
         save("b.png")
         done = ifan("deblur", ".", "--model", "nan.safetensors", "--engine", "torch", status=1)
-        assert done.stderr.splitlines() == [
-            f"{name}: gave values that are not numbers; choose --precision fp32, or another model"
-            for name in ("a.png", "b.png")
-        ]
+        reason = "gave values that are not numbers; choose --precision fp32, or another model"
+        assert done.stderr == failed(f"a.png: {reason}", f"b.png: {reason}")
         assert names(folder) == ["a.png", "b.png", "nan.safetensors"]
 
     @pytest.mark.parametrize("megabytes", [300, 1000])
@@ -360,8 +368,8 @@ class TestFailures:
             timeout=120,
             check=False,
         )
-        assert done.stderr == (
-            "large.png: memory ran out; close other programs, or give a smaller picture\n"
+        assert done.stderr == failed(
+            "large.png: memory ran out; close other programs, or give a smaller picture"
         )
         assert done.returncode == 1
         assert done.stdout.splitlines()[-1] == "1 done, 0 skipped, 1 failed"
@@ -371,9 +379,9 @@ class TestFailures:
         save("deep/deeper/a.png")
         save("b.png")
         done = ifan("deblur", "deep", "b.png", "-o", "out", status=1)
-        assert done.stderr == (
+        assert done.stderr == failed(
             "deep: holds no photograph that can be read; "
-            "check the name, or give --recursive to search its sub-folders\n"
+            "check the name, or give --recursive to search its sub-folders"
         )
         assert names(folder / "out") == ["b.png"]
 
@@ -405,8 +413,8 @@ class TestFailures:
             environment={"PYTHONDONTWRITEBYTECODE": "1"},
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
         )
-        assert done.stderr == (
-            "out/noise.png: is larger than a file may be here; raise the limit or write elsewhere\n"
+        assert done.stderr == failed(
+            "out/noise.png: is larger than a file may be here; raise the limit or write elsewhere"
         )
         assert names(folder / "out") == ["a.png"]
 
@@ -431,6 +439,17 @@ class TestOptions:
             (["a.png", "--strength", "nan"], "--strength"),
             (["a.png", "--no-such-option"], "--no-such-option"),
             (["a.png", "b.png", "--left", "a.png", "--right", "b.png"], "give one INPUT"),
+            (["a.png", "--format", "gif"], "none of jpeg, png, tiff, webp, avif"),
+            (["a.png", "--format", "raw"], "none of jpeg, png, tiff, webp, avif"),
+            (["a.png", "--name", "{number}"], "a field other than {stem}"),
+            (["a.png", "--name", "a/{stem}"], "is to be a name, not a path"),
+            (["a.png", "--name", ""], "--name: the name is empty"),
+            (["a.png", "-o", "b.png", "--name", "b"], "for results whose names are not given"),
+            (["a.png", "--page", "0"], "--page"),
+            (["a.png", "--max-pixels", "0"], "'0' is no number of pixels"),
+            (["a.png", "--max-pixels", "2G"], "'2G' is no number of pixels"),
+            (["a.png", "--report", "a.png"], "a.png: is there and is no report; give another"),
+            (["a.png", "--report", "none/a"], "none/a: cannot be written (No such file or dir"),
         ],
     )
     def test_bad_use(self, ifan, save, folder, arguments, said):
@@ -439,6 +458,62 @@ class TestOptions:
         assert said in done.stderr
         assert done.stdout == ""
         assert names(folder) == ["a.png"]
+
+    def test_the_format_and_the_names_of_results(self, ifan, save, folder):
+        for name in ("a.png", "a.jpg", "b.tif"):
+            save(name)
+        ifan("deblur", ".", "--format", "jpg", "--name", "sharp {stem}")
+        results = ["sharp a-png.jpg", "sharp a.jpg", "sharp b.jpg"]
+        assert names(folder) == ["a.jpg", "a.png", "b.tif", *results]
+        for name in results:
+            with Image.open(folder / name) as sharp:
+                assert (sharp.format, sharp.size) == ("JPEG", (32, 24))
+        done = ifan("deblur", ".", "--format", "jpeg", "--name", "sharp {stem}")
+        assert done.stdout.splitlines()[-1] == "0 done, 3 skipped, 0 failed"
+
+    def test_patterns(self, ifan, save, folder):
+        for name in ("shoot/a.png", "shoot/deep/b.png", "shoot/deep/c.jpg"):
+            save(name)
+        ifan("deblur", "shoot/**/*.png", "-o", "out")
+        assert names(folder / "out") == ["a.png", "deep/b.png"]
+        done = ifan("deblur", "shoot/*.tif", status=1)
+        assert done.stderr == "shoot/*.tif: matches no photograph; check the pattern\n"
+
+    def test_a_page_and_a_limit(self, ifan, folder, picture):
+        pages = [Image.fromarray(picture), Image.fromarray(picture[:8])]
+        pages[0].save(folder / "pages.tif", save_all=True, append_images=pages[1:])
+        done = ifan("deblur", "pages.tif", status=1)
+        assert done.stderr.startswith("pages.tif: has 2 pages; ")
+        ifan("deblur", "pages.tif", "--page", "2", "--max-pixels", "256")
+        assert load(folder / "pages.deblurred.tif").shape == (8, 32, 3)
+        done = ifan(
+            "deblur", "pages.tif", "--page", "1", "--max-pixels", "256", "-o", "x.png", status=1
+        )
+        assert done.stderr.startswith("pages.tif: has 32x24 pixels, more than 256 are not read")
+        ifan("defocus-map", "pages.tif", "--page", "2", "--max-pixels", "1M", "-o", "map.png")
+        assert load(folder / "map.png").shape == (8, 32, 3)
+
+    def test_a_report(self, ifan, save, folder):
+        save("a.png")
+        (folder / "b.png").write_text("text")
+        ifan("deblur", ".", "none.png", "-o", "out", "--report", "report.jsonl", status=1)
+        ifan("deblur", "a.png", "-o", "out", "--report", "report.jsonl")
+        lines = [json.loads(line) for line in (folder / "report.jsonl").read_text().splitlines()]
+        assert [(line["source"], line["target"], line["status"]) for line in lines] == [
+            ("a.png", "out/a.png", "done"),
+            ("b.png", "out/b.png", "failed"),
+            ("none.png", "out/none.png", "failed"),
+            ("a.png", "out/a.png", "skipped"),
+        ]
+        assert [line["error"] for line in lines] == [None, "PictureError", "PictureError", None]
+        assert lines[2]["reason"] == "does not exist"
+        assert lines[2]["remedy"] == "check the name"
+        assert lines[0]["seconds"] > 0
+
+    def test_warnings_are_lines(self, ifan, save, picture):
+        save("deep.png", picture[..., 0].astype(np.uint16) * 257)
+        done = ifan("deblur", "deep.png", "--format", "jpeg")
+        assert done.stderr == "deep.png: its 16 bits a channel have no place in JPEG\n"
 
     def test_models_that_cannot_be(self, ifan, save, folder):
         from safetensors.numpy import save_file

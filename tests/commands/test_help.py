@@ -21,9 +21,14 @@ def test_version_and_what_can_be_done(ifan):
         (
             "deblur",
             "--output -o --model --engine --precision --strength --working-size --left --right"
-            " --recursive --overwrite --compare --verbose",
+            " --recursive --overwrite --compare --verbose --name --format --page --max-pixels"
+            " --report",
         ),
-        ("defocus-map", "--output -o --model --engine --precision --working-size --overwrite"),
+        (
+            "defocus-map",
+            "--output -o --model --engine --precision --working-size --overwrite --page"
+            " --max-pixels",
+        ),
         ("doctor", "--help"),
         ("models", "list show import export download"),
         ("models import", "--name --sample-bits --overwrite"),

@@ -2,6 +2,7 @@ import errno
 import os
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -84,7 +85,7 @@ def test_the_suffix_tells_the_format(tmp_path, scene, suffix):
 @pytest.mark.parametrize(
     ("name", "line"),
     [
-        ("a.bmp", ".bmp is no format that is written; give it one of .jpg, .jpeg, .png, .tif"),
+        ("a.bmp", ".bmp is no format that is written; give it one of .jpg, .jpeg"),
         ("a", "has no suffix; give it one of .jpg"),
     ],
 )
@@ -129,6 +130,12 @@ def test_room_is_asked_for_before_the_work(tmp_path, scene):
     require_room_for(photograph(scene), tmp_path / "a.jpg")
 
 
+def test_alpha_that_hides_nothing_does_not_keep_from_jpeg(tmp_path, scene):
+    write_photograph(photograph(scene, np.full(scene.shape[:2], 255, np.uint8)), tmp_path / "a.jpg")
+    with Image.open(tmp_path / "a.jpg") as written:
+        assert written.mode == "RGB"
+
+
 def test_alpha_to_jpeg_is_refused(tmp_path, scene):
     with pytest.raises(OutputError) as caught:
         write_photograph(photograph(scene, scene[..., 0]), tmp_path / "a.jpg")
@@ -136,10 +143,41 @@ def test_alpha_to_jpeg_is_refused(tmp_path, scene):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_picture_too_long_for_jpeg(tmp_path):
-    with pytest.raises(OutputError, match="cannot be written as JPEG") as caught:
-        write_photograph(photograph(np.zeros((1, 70_000), np.uint8)), tmp_path / "a.jpg")
+@pytest.mark.parametrize(("name", "largest"), [("a.jpg", 65_500), ("a.webp", 16_383)])
+def test_a_picture_too_long_for_a_format(tmp_path, name, largest):
+    def strip(width):
+        return photograph(np.zeros((1, width), np.uint8))
+
+    write_photograph(strip(largest), tmp_path / name)
+    with pytest.raises(OutputError, match=f"ends at {largest} pixels a side, this has") as caught:
+        require_room_for(strip(largest + 1), tmp_path / f"b{name}")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a.webp", "a.avif"])
+def test_grey_with_a_profile_keeps_its_look_where_there_is_no_grey(tmp_path, name):
+    """A dark look: the profile says that numbers are linear light."""
+    profile = grey_profile(gamma=1.0)
+    ramp = np.tile(np.arange(0, 256, 4, dtype=np.uint8), (64, 1))
+    linear = Photograph(ramp, None, "TIFF", Metadata(icc=profile), Path("a.tif"))
+    write_photograph(linear, tmp_path / name)
+    with Image.open(tmp_path / name) as picture:
+        seen = np.asarray(picture.convert("RGB")).astype(float)
+    light = ramp / 255
+    coded = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055) * 255
+    assert np.abs(seen - coded[..., None]).mean() < 3
+
+
+def grey_profile(gamma):
+    """Return an ICC profile of grey with a curve that is a power."""
+    return bytes(imagecodecs.cms_profile("gray", whitepoint=[0.3127, 0.329], gamma=gamma))
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
+def test_a_profile_that_a_file_cannot_hold_is_said(tmp_path, scene, caplog, suffix):
+    wrong = Photograph(scene, None, "PNG", Metadata(icc=grey_profile(2.2)), Path("a.png"))
+    write_photograph(wrong, tmp_path / f"b{suffix}")
+    assert "a.png: its colour profile for pictures of another kind" in caplog.text
 
 
 def test_an_existing_picture_is_left_alone(tmp_path, scene):
@@ -199,7 +237,7 @@ def test_shapes_that_are_no_photograph(shape):
 
 
 def test_dtypes_that_are_no_photograph():
-    with pytest.raises(TypeError, match="float32"):
-        photograph(np.zeros((3, 3), np.float32))
+    with pytest.raises(TypeError, match="float64"):
+        photograph(np.zeros((3, 3), np.float64))
     with pytest.raises(ValueError, match="alpha is uint16"):
         photograph(np.zeros((3, 3), np.uint8), np.zeros((3, 3), np.uint16))

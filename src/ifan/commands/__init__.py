@@ -2,82 +2,21 @@
 
 from __future__ import annotations
 
-import io
-import sys
-from typing import Annotated
-
-import typer
-
-from ifan import __version__
-from ifan.commands import deblur, defocus_map, doctor, models
-from ifan.errors import IfanError
-
-app = typer.Typer(
-    name="ifan",
-    help="Turns out-of-focus photographs into sharp ones.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("deblur")(deblur.deblur)
-app.command("defocus-map")(defocus_map.defocus_map)
-app.add_typer(models.app, name="models")
-app.command("doctor")(doctor.doctor)
-
-_DEBUG = "--debug"
-
-
-def _print_version(asked: bool) -> None:
-    if asked:
-        typer.echo(f"ifan {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version", help="Print the version.", callback=_print_version, is_eager=True
-        ),
-    ] = False,
-    debug: Annotated[bool, typer.Option(_DEBUG, help="Show the traceback of an error.")] = False,
-) -> None:
-    """Options of all commands; they act before a command does."""
+from ifan.commands import stopping
 
 
 def main() -> None:
-    """Run the command line and exit: 0 all done or skipped, 1 something failed, 2 bad use."""
-    arguments = sys.argv[1:]
-    debug = _DEBUG in arguments
-    # Wherever it stands: one thinks of it last, when the line is written already.
-    arguments = [_DEBUG] * debug + [argument for argument in arguments if argument != _DEBUG]
-    _print_any_name()
+    """Run the command line and exit.
+
+    The status is 0 if all was done or skipped, 1 if something failed, 2 after bad use, 130 after
+    Ctrl-C and 143 after SIGTERM.
+    """
+    stopping.listen()
     try:
-        app(arguments)
-    except IfanError as error:
-        if debug:
-            raise
-        _exit(str(error), 1)
-    except OSError as error:  # of files ifan speaks itself; what is left are the streams
-        if debug:
-            raise
-        _exit(f"output: cannot be written ({error.strerror}); check where it goes", 1)
-    except Exception as error:
-        if debug:
-            raise
-        _exit(f"ifan: unexpected {type(error).__name__}: {error}; show more with {_DEBUG}", 1)
-
-
-def _print_any_name() -> None:
-    """Let file names be printed that the terminal's encoding does not have."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
-            stream.reconfigure(errors="backslashreplace")
-
-
-def _exit(message: str, status: int) -> None:
-    typer.echo(" ".join(message.split()), err=True)
-    raise SystemExit(status)
+        with stopping.deferred():
+            from ifan.commands import program
+        program.run()
+    except stopping.Stopped:
+        stopping.end()
+    finally:
+        stopping.no_longer_listen()

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import time
-import traceback
-from collections import Counter
-from collections.abc import Iterator
+import sys
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ifan.commands import options
+from ifan.commands import options, stopping
+from ifan.commands.ledger import open_ledger
 from ifan.commands.opening import open_deblurrer
 from ifan.commands.progress import progress_over
 from ifan.files import exists, is_folder
 
 if TYPE_CHECKING:
-    from ifan.worklist import Outcome
-
-STATUSES = ("done", "skipped", "failed")
+    from ifan.worklist import Task
 
 
 def deblur(
@@ -27,7 +24,9 @@ def deblur(
     inputs: Annotated[
         list[Path],
         typer.Argument(
-            help="Photographs, and folders of photographs.", metavar="INPUT", parser=options.path
+            help="Photographs, folders, patterns ('shoot/**/*.jpg'); or -, standard input.",
+            metavar="INPUT",
+            parser=options.end,
         ),
     ],
     output: Annotated[
@@ -35,10 +34,28 @@ def deblur(
         typer.Option(
             "--output",
             "-o",
-            parser=options.path,
-            metavar="FILE|FOLDER",
-            help="The result, or a folder for several. Default: photo.deblurred.jpg beside"
-            " photo.jpg.",
+            parser=options.end,
+            metavar="FILE|FOLDER|-",
+            help="The result, or a folder for several; - is standard output. Default:"
+            " photo.deblurred.jpg beside photo.jpg.",
+        ),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--name",
+            metavar="PATTERN",
+            help="What to call results, without suffix. Default: {stem}.deblurred beside"
+            " photographs, {stem} in a folder.",
+        ),
+    ] = None,
+    picture_format: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="jpeg, png, tiff, webp or avif. Default: that of the photograph; for HEIC jpeg,"
+            " for JPEG XL png, for RAW tiff.",
         ),
     ] = None,
     model: options.Model = None,
@@ -58,57 +75,82 @@ def deblur(
         bool,
         typer.Option("--compare", help="Write before and after side by side, too: NAME.compare."),
     ] = False,
+    page: options.Page = None,
+    max_pixels: options.MaxPixels = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            parser=options.path,
+            metavar="FILE",
+            help="Add a line of JSON for each photograph to this file.",
+        ),
+    ] = None,
     verbose: options.Verbose = False,
 ) -> None:
     """Deblur photographs. EXIF, colour profile, bit depth and transparency are kept."""
     if (left or right) and (len(inputs) != 1 or is_folder(inputs[0])):
         raise typer.BadParameter("dual-pixel views belong to one photograph; give one INPUT")
-    from ifan import worklist
+    with stopping.deferred():
+        from ifan import worklist
+        from ifan.images import MAX_PIXELS
 
-    deblurrer = open_deblurrer(model, engine, precision, working_size, verbose=verbose)
-    tasks = [
-        task._replace(left=left, right=right)
-        for task in worklist.plan(inputs, output, recursive=recursive)
-    ]
-    deblurrer.load()  # before the clock runs
-    outcomes = worklist.run(
-        deblurrer, tasks, strength=strength, compare=compare, overwrite=overwrite
-    )
-    sizes = [_size(task.source) for task in tasks]
-    counts = _work_off(outcomes, sizes, debug=context.find_root().params["debug"])
-    if len(tasks) > 1:
-        typer.echo(", ".join(f"{counts[status]} {status}" for status in STATUSES))
-    if counts["failed"]:
-        raise typer.Exit(1)
-
-
-def _work_off(outcomes: Iterator[Outcome], sizes: list[int], *, debug: bool) -> Counter[str]:
-    """Let the work be done, report each outcome as it comes, and count them by status."""
-    counts: Counter[str] = Counter()
-    try:
-        with progress_over(sizes) as advance:
-            started = time.monotonic()
+    tasks = _plan(inputs, output, recursive, name, picture_format)
+    _require_streams(tasks[0], compare=compare)
+    with open_ledger(tasks, report, debug=context.find_root().params["debug"]) as ledger:
+        deblurrer = open_deblurrer(model, engine, precision, working_size, verbose=verbose)
+        outcomes = worklist.run(
+            deblurrer,
+            [task._replace(left=left, right=right) for task in tasks],
+            strength=strength,
+            compare=compare,
+            overwrite=overwrite,
+            page=page,
+            max_pixels=max_pixels or MAX_PIXELS,
+            stopped=stopping.asked,
+        )
+        # Of a batch, what is begun is finished and told; a single one is let go.
+        noting = stopping.deferred() if len(tasks) > 1 else nullcontext()
+        sizes = [_size(task.source) for task in tasks]
+        with noting, closing(outcomes), progress_over(sizes) as advance:
             for outcome in outcomes:
-                counts[outcome.status] += 1
-                _report(outcome, time.monotonic() - started, debug=debug)
+                ledger.add(outcome)
                 advance()
-                started = time.monotonic()
-    except KeyboardInterrupt:
-        typer.echo("stopped; the same command goes on where this one was", err=True)
-        raise typer.Exit(130) from None
-    return counts
+        stopping.require_going_on()
+        ledger.sum_up()
 
 
-def _report(outcome: Outcome, seconds: float, *, debug: bool) -> None:
-    task = outcome.task
-    if outcome.status == "done":
-        typer.echo(f"{task.source} -> {task.target} ({seconds:.1f} s)")
-    elif outcome.status == "skipped":
-        typer.echo(f"{task.source}: skipped, {task.target} exists; --overwrite replaces it")
-    elif debug:
-        traceback.print_exception(outcome.error)
-    else:
-        typer.echo(str(outcome.error), err=True)
+def _plan(
+    inputs: list[Path],
+    output: Path | None,
+    recursive: bool,
+    name: str | None,
+    picture_format: str | None,
+) -> list[Task]:
+    from ifan.images import OUTPUT_SUFFIXES
+    from ifan.worklist import plan
+
+    chosen = OUTPUT_SUFFIXES.get(f".{picture_format}".lower())
+    if picture_format is not None and chosen is None:
+        names = dict.fromkeys(entry.name.lower() for entry in OUTPUT_SUFFIXES.values())
+        reason = f"--format {picture_format} is none of {', '.join(names)}"
+        raise typer.BadParameter(reason)
+    try:
+        return plan(inputs, output, recursive=recursive, name=name, picture_format=chosen)
+    except ValueError as error:
+        raise typer.BadParameter(f"--name: {error}") from error
+
+
+def _require_streams(task: Task, *, compare: bool) -> None:
+    """Refuse streams that are no place for a picture."""
+    from ifan.worklist import STREAM
+
+    if task.source == STREAM and (sys.stdin is None or sys.stdin.isatty()):
+        raise typer.BadParameter("standard input is a terminal; send a photograph there")
+    if task.target == STREAM and (sys.stdout is None or sys.stdout.isatty()):
+        raise typer.BadParameter("standard output is a terminal; give -o FILE, or send it on")
+    if task.target == STREAM and compare:
+        raise typer.BadParameter("--compare writes two pictures, standard output takes one")
 
 
 def _size(path: Path) -> int:

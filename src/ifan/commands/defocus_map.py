@@ -34,6 +34,8 @@ def defocus_map(
     left: options.Left = None,
     right: options.Right = None,
     overwrite: options.Overwrite = False,
+    page: options.Page = None,
+    max_pixels: options.MaxPixels = None,
     verbose: options.Verbose = False,
 ) -> None:
     """Show how far each part of a photograph is out of focus.
@@ -49,5 +51,13 @@ def defocus_map(
     if there and not (overwrite or same_file(source, target)):
         typer.echo(f"{source}: skipped, {target} exists; --overwrite replaces it")
         return
-    span = deblurrer.defocus_map_file(source, target, left=left, right=right, overwrite=overwrite)
+    span = deblurrer.defocus_map_file(
+        source,
+        target,
+        left=left,
+        right=right,
+        overwrite=overwrite,
+        page=page,
+        max_pixels=max_pixels,
+    )
     typer.echo(f"{source} -> {target} ({span[0]:+.1f} to {span[1]:+.1f} pixels)")

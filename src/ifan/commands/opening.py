@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from ifan.commands import stopping
+
 if TYPE_CHECKING:
     from ifan.deblurrer import Deblurrer
 
@@ -13,14 +15,15 @@ if TYPE_CHECKING:
 def open_deblurrer(
     model: str | None, engine: str, precision: str, working_size: str, *, verbose: bool
 ) -> Deblurrer:
-    """Make the deblurrer that the options describe; say what it is made of if `verbose`.
+    """Load the deblurrer that the options describe; say what it is made of if `verbose`.
 
     Raises:
         typer.BadParameter: an option has a value that it cannot have.
         IfanError: the model or the engine cannot be used.
     """
-    from ifan.deblurrer import Deblurrer, parse_working_size
-    from ifan.engines.selection import ENGINES, PRECISIONS
+    with stopping.deferred():
+        from ifan.deblurrer import Deblurrer, parse_working_size
+        from ifan.engines.selection import ENGINES, PRECISIONS
 
     allowed = {"--engine": (engine, ENGINES), "--precision": (precision, PRECISIONS)}
     for option, (value, values) in allowed.items():
@@ -30,7 +33,9 @@ def open_deblurrer(
         parse_working_size(working_size)
     except ValueError as error:
         raise typer.BadParameter(f"--working-size: {error}") from error
-    deblurrer = Deblurrer(model, engine=engine, precision=precision, working_size=working_size)
+    with stopping.deferred():  # the engine is imported
+        deblurrer = Deblurrer(model, engine=engine, precision=precision, working_size=working_size)
+        deblurrer.load()
     if verbose:
         choice = deblurrer.choice
         typer.echo(

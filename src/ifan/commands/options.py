@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,20 @@ def path(text: str) -> Path:
     if not text:
         raise typer.BadParameter("the name is empty")
     return Path(text)
+
+
+def end(text: str) -> Path:
+    """Take an argument as a path, or as a stream if it is `-`; a file of that name is `./-`."""
+    given = path(text)
+    return given.absolute() if text != "-" and given == Path("-") else given
+
+
+def pixels(text: str) -> int:
+    """Take an argument as a number of pixels: `800000000`, or `800M`."""
+    found = re.fullmatch(r"([1-9]\d*)(M?)", text, re.ASCII | re.IGNORECASE)
+    if found is None:
+        raise typer.BadParameter(f"{text!r} is no number of pixels, as 800000000 or 800M")
+    return int(found[1]) * (1_000_000 if found[2] else 1)
 
 
 Model = Annotated[
@@ -60,6 +75,19 @@ Right = Annotated[
         parser=path,
         metavar="FILE",
         help="Right dual-pixel view, for a dual-pixel model.",
+    ),
+]
+Page = Annotated[
+    int | None,
+    typer.Option("--page", min=1, metavar="N", help="Which page of a TIFF of several, from 1."),
+]
+MaxPixels = Annotated[
+    int | None,
+    typer.Option(
+        "--max-pixels",
+        parser=pixels,
+        metavar="N",
+        help="Refuse photographs of more pixels; 800M is 800 million. Default: 500M.",
     ),
 ]
 Overwrite = Annotated[

@@ -5,12 +5,21 @@ The only place in the project that knows pyvips.
 
 from ifan.images.colouring import coloured
 from ifan.images.comparison import side_by_side
-from ifan.images.formats import OUTPUT_SUFFIXES, is_picture_name
+from ifan.images.formats import (
+    FORMATS,
+    INPUT_SUFFIXES,
+    OUTPUT_SUFFIXES,
+    PictureFormat,
+    format_of_file,
+    is_picture_name,
+)
 from ifan.images.geometry import resize
 from ifan.images.metadata import Metadata
-from ifan.images.photograph import Photograph
-from ifan.images.reading import read_photograph
+from ifan.images.photograph import WHITE, Photograph
+from ifan.images.reading import MAX_PIXELS, decode_photograph, read_photograph
+from ifan.images.rendition import Rendition
 from ifan.images.writing import (
+    encode_photograph,
     output_format,
     require_room_for,
     write_map,
@@ -18,10 +27,19 @@ from ifan.images.writing import (
 )
 
 __all__ = [
+    "FORMATS",
+    "INPUT_SUFFIXES",
+    "MAX_PIXELS",
     "OUTPUT_SUFFIXES",
+    "WHITE",
     "Metadata",
     "Photograph",
+    "PictureFormat",
+    "Rendition",
     "coloured",
+    "decode_photograph",
+    "encode_photograph",
+    "format_of_file",
     "is_picture_name",
     "output_format",
     "read_photograph",

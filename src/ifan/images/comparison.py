@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
-from ifan.images.photograph import Photograph, Pixels
+from ifan.images.photograph import WHITE, Photograph, Pixels
 
 # The gap, as a part of the width of one photograph, and at least so many pixels.
 _GAP = 0.005
@@ -27,23 +26,21 @@ def side_by_side(before: Photograph, after: Photograph) -> Photograph:
     old, new = before.pixels, after.pixels
     if (old.shape, old.dtype) != (new.shape, new.dtype):
         raise ValueError(f"{old.dtype} {old.shape} beside {new.dtype} {new.shape}")
-    white = int(np.iinfo(new.dtype).max)
+    white = WHITE[new.dtype]
     gap = max(_LEAST_GAP, round(_GAP * after.width))
     alpha = None
     if before.alpha is not None or after.alpha is not None:
         alpha = _join(_alpha(before, white), _alpha(after, white), gap, white)
-    return replace(after, pixels=_join(old, new, gap, white // 2), alpha=alpha)
+    return replace(after, pixels=_join(old, new, gap, white / 2), alpha=alpha)
 
 
-def _alpha(photograph: Photograph, white: int) -> Pixels:
+def _alpha(photograph: Photograph, white: float) -> Pixels:
     """Return the alpha channel, that of an opaque photograph too."""
     if photograph.alpha is not None:
         return photograph.alpha
     return np.full(photograph.pixels.shape[:2], white, photograph.pixels.dtype)
 
 
-def _join(left: Pixels, right: Pixels, gap: int, value: int) -> Pixels:
-    between: npt.NDArray[np.uint8 | np.uint16] = np.full(
-        (left.shape[0], gap, *left.shape[2:]), value, left.dtype
-    )
+def _join(left: Pixels, right: Pixels, gap: int, value: float) -> Pixels:
+    between: Pixels = np.full((left.shape[0], gap, *left.shape[2:]), value, left.dtype)
     return np.concatenate([left, between, right], axis=1)

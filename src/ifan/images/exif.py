@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import struct
+from itertools import islice
 
+from ifan.images.metadata import Density
 from ifan.images.tiff_structure import (
     EXIF,
-    GPS,
+    INTEROPERABILITY,
     SUBDIRECTORIES,
     Directory,
     Field,
     Layout,
     StructureError,
     append_tree,
+    directory_offsets,
     in_order,
     link_to_first,
     read_fields,
@@ -23,21 +26,63 @@ from ifan.images.tiff_structure import (
 
 _ORIENTATION = 0x0112
 _THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 0x0201, 0x0202
+# Across, down, and their unit.
+_DENSITY = (0x011A, 0x011B, 0x0128)
+_INCHES, _CENTIMETRES = 2, 3
+# Per millimetre. Without a unit (1), or with an unknown one, the numbers are but a ratio.
+_UNITS = {_INCHES: (25.4, "in"), _CENTIMETRES: (10.0, "cm")}
+_SHORT, _RATIONAL = 3, 5
 _IMAGE_SIZE = {0x0100: "width", 0x0101: "height"}
 _PIXEL_SIZE = {0xA002: "width", 0xA003: "height"}
 
-# The fields of a TIFF's first directory that describe the photograph, not how its pixels lie in
-# the file: document and page name, description, make, model, software, date, artist, host, rating,
-# copyright, what Windows adds, and the EXIF and GPS directories.
-_DESCRIPTIVE = {0x010D, 0x010E, 0x010F, 0x0110, 0x011D, 0x0131, 0x0132, 0x013B, 0x013C}
-_DESCRIPTIVE |= {0x4746, 0x4749, 0x8298, *range(0x9C9B, 0x9CA0), EXIF, GPS}
+# Models, serial number, lens, safety of maker notes, original name; time code, speed, stop, reel
+# and camera of films. The rest of DNG is of raw pixels.
+_DESCRIPTIVE_IN_DNG = {0xC614, 0xC615, 0xC62F, 0xC630, 0xC635, 0xC68B}
+_DESCRIPTIVE_IN_DNG |= {0xC763, 0xC764, 0xC772, 0xC789, 0xC7A1}
+
+# The fields of a TIFF's first directory that do not describe the photograph but how its pixels lie
+# in the file, that point to what else is in it, or that go another way (XMP, IPTC, ICC, density).
+_STRUCTURAL = {
+    # Of Panasonic's RAW files, in which baseline numbers mean something else; kinds of picture.
+    *(set(range(0x0100)) - {0x000B}),
+    # Sizes, bits, compression, strips, orientation, density, grey curves, options of fax.
+    *(*range(0x0100, 0x010D), 0x0111, 0x0112, *range(0x0115, 0x011D), *range(0x0120, 0x012A)),
+    # Transfer function, predictor, palette, halftones, tiles, fax, sub-directories, inks.
+    *(0x012C, 0x012D, 0x013D, *range(0x0140, 0x014F), 0x0150, *range(0x0152, 0x0161)),
+    # Of fax profiles, JPEG in TIFF, YCbCr, strips, XMP, related images.
+    *(*range(0x0190, 0x0196), *range(0x01B1, 0x01B6), *range(0x0200, 0x0220), 0x022F, 0x02BC),
+    *(0x1000, 0x1001, 0x1002),
+    # Of Sony's RAW; SGI's sizes; colour filters; Kodak's directory; IPTC; TIFF/IT.
+    *(*range(0x7000, 0x8000), *range(0x80E3, 0x80E7), 0x828D, 0x828E, 0x8290, 0x83BB),
+    *(*range(0x84E0, 0x84EC), 0x8568),
+    # Leaf, Photoshop, ICC, JBIG, fax directories, layers, TIFF/EP, Interoperability.
+    *(0x8606, 0x8649, 0x8773, 0x87AC, 0x87BE, 0x885C, 0x888A, 0x9216, 0x935C),
+    INTEROPERABILITY,
+    # HD Photo; Canon's and Hasselblad's RAW; padding of Windows, and where maker notes once were.
+    *(*range(0xBC00, 0xBD00), 0xC51B, *range(0xC5D8, 0xC5E1), 0xEA1C, 0xEA1D, 0xFE00),
+    *(set(range(0xC612, 0xC800)) - _DESCRIPTIVE_IN_DNG),
+    *range(0xCD00, 0xCE00),
+}
+_ASCII = 2
+_PROCESSING_SOFTWARE = 0x000B
+# Types of what points to directories.
+_DIRECTORIES = (13, 18)
 
 
-def mended(block: bytes, height: int, width: int) -> bytes | None:
+def mended(
+    block: bytes, height: int, width: int, density: tuple[float, float] | None = None
+) -> bytes | None:
     """Make an EXIF block true of an upright picture of `height` x `width` pixels.
 
     The orientation becomes 1, the sizes those given, and the thumbnail, which shows the old picture
     the old way up, goes. Nothing moves, so maker notes, which hold offsets of their own, are valid.
+
+    Args:
+        block: the EXIF block.
+        height: number of rows of the picture.
+        width: number of columns of the picture.
+        density: in pixels per inch, where the block is the only place for it; it is set if the
+            block has a density.
 
     Returns:
         The block, or None where it cannot be read: an orientation nobody can mend must not stay.
@@ -49,19 +94,37 @@ def mended(block: bytes, height: int, width: int) -> bytes | None:
         fields, link = read_fields(block, first, layout)
         _set(out, fields, {_ORIENTATION: 1}, layout)
         _set(out, fields, {tag: sizes[name] for tag, name in _IMAGE_SIZE.items()}, layout)
+        if density is not None:
+            _set_density(out, fields, density, layout)
         if EXIF in fields:
             below, _ = read_fields(block, fields[EXIF].number(layout), layout)
             _set(out, below, {tag: sizes[name] for tag, name in _PIXEL_SIZE.items()}, layout)
-        return _without_thumbnail(out, link, layout)
+        mended_block = _without_thumbnail(out, link, layout)
+        # What was mended may have been the block's own header: a field may say it lies anywhere.
+        read_fields(mended_block, *_start(mended_block))
     except StructureError:
         return None
+    return mended_block
 
 
-def from_tiff(data: bytes) -> bytes | None:
-    """Collect what a TIFF file says of its photograph into an EXIF block, None if nothing."""
+def _start(block: bytes) -> tuple[int, Layout]:
+    layout, first = read_header(block)
+    return first, layout
+
+
+def from_tiff(data: bytes, number: int = 0) -> bytes | None:
+    """Collect what a TIFF file says of its photograph into an EXIF block, None if nothing.
+
+    Args:
+        data: the whole file.
+        number: which one of its directories is that of the photograph, from 0.
+    """
     try:
-        layout, first = read_header(data)
-        directory = _descriptive(read_tree(data, first, layout, SUBDIRECTORIES))
+        layout, _ = read_header(data)
+        offset = next(islice(directory_offsets(data), number, None), 0)
+        found = read_tree(data, offset, layout, SUBDIRECTORIES)
+        directory = _descriptive(found)
+        directory |= {tag: found[tag] for tag in _DENSITY if tag in found}
     except StructureError:
         return None
     # Fields may share their bytes; a file made to explode must not.
@@ -81,14 +144,58 @@ def as_tiff_fields(block: bytes, order: str) -> Directory:
         order: the byte order of the TIFF file, "<" or ">".
     """
     layout, first = read_header(block)
-    return in_order(_descriptive(read_tree(block, first, layout)), layout.order, order)
+    found = _descriptive(read_tree(block, first, layout))
+    return in_order(found, layout.order, order)
 
 
 _MARKS = {"<": b"II", ">": b"MM"}
 
 
+def orientation_of(block: bytes) -> int:
+    """Return the orientation that an EXIF block tells, 1 to 8; 1 where it tells none."""
+    try:
+        layout, first = read_header(block)
+        fields, _ = read_fields(block, first, layout)
+        number = fields[_ORIENTATION].number(layout)
+    except (StructureError, KeyError):
+        return 1
+    return number if 1 <= number <= 8 else 1
+
+
+def density_of(block: bytes) -> Density | None:
+    """Return the density that an EXIF block tells."""
+    x_tag, y_tag, unit_tag = _DENSITY
+    try:
+        layout, first = read_header(block)
+        fields, _ = read_fields(block, first, layout)
+        x, y = (_quotient(fields[tag], layout) for tag in (x_tag, y_tag))
+        code = fields[unit_tag].number(layout) if unit_tag in fields else _INCHES
+        per_unit, unit = _UNITS[code]
+    except (StructureError, KeyError, ZeroDivisionError):
+        return None
+    return Density(x / per_unit, y / per_unit, unit) if x > 0 and y > 0 else None
+
+
+def _quotient(field: Field, layout: Layout) -> float:
+    if field.type != _RATIONAL or not field.count:
+        raise StructureError("a density that is no rational number")
+    above, below = struct.unpack_from(layout.order + "LL", field.value)
+    return float(above / below)
+
+
 def _descriptive(directory: Directory) -> Directory:
-    return {tag: item for tag, item in directory.items() if tag in _DESCRIPTIVE}
+    """Return the fields of a first directory that describe the photograph."""
+    return {
+        tag: item
+        for tag, item in directory.items()
+        if isinstance(item, dict) or (tag not in _STRUCTURAL and _is_text_if_it_should(tag, item))
+    }
+
+
+def _is_text_if_it_should(tag: int, field: Field) -> bool:
+    if tag == _PROCESSING_SOFTWARE:
+        return field.type == _ASCII
+    return field.type not in _DIRECTORIES
 
 
 def _set(out: bytearray, fields: dict[int, Field], numbers: dict[int, int], layout: Layout) -> None:
@@ -104,8 +211,28 @@ def _set(out: bytearray, fields: dict[int, Field], numbers: dict[int, int], layo
         out[field.position : field.position + len(value)] = value
 
 
+def _set_density(
+    out: bytearray, fields: dict[int, Field], density: tuple[float, float], layout: Layout
+) -> None:
+    x, y, unit = (fields.get(tag) for tag in _DENSITY)
+    for field, value in zip((x, y), density, strict=True):
+        if field is None or field.type != _RATIONAL:
+            return
+        out[field.position : field.position + 8] = _rational(value, layout)
+    if unit is not None:
+        _set(out, fields, {_DENSITY[2]: _INCHES}, layout)
+
+
+def _rational(value: float, layout: Layout) -> bytes:
+    thousandths = min(max(round(value * 1000), 1), 0xFFFFFFFF)
+    return struct.pack(layout.order + "LL", thousandths, 1000)
+
+
 def _without_thumbnail(out: bytearray, link: int, layout: Layout) -> bytes:
     """Unlink the directory of the thumbnail and blank its picture."""
+    # Some writers end the block without a link; there is no thumbnail then.
+    if link + layout.inline > len(out):
+        return bytes(out)
     (offset,) = struct.unpack_from(layout.order + layout.offset, out, link)
     struct.pack_into(layout.order + layout.offset, out, link, 0)
     if not offset:
@@ -120,3 +247,17 @@ def _without_thumbnail(out: bytearray, link: int, layout: Layout) -> bytes:
         out[start:end] = bytes(end - start)
     # Mostly it is the last thing in the block, and the block can end before it.
     return bytes(out[:start] if end == len(out) else out)
+
+
+def of_density(density: tuple[float, float]) -> bytes:
+    """Make an EXIF block of a density in pixels per inch and nothing else."""
+    layout = Layout("<", big=False)
+    x, y, unit = _DENSITY
+    fields: Directory = {
+        x: Field(_RATIONAL, _rational(density[0], layout), 0),
+        y: Field(_RATIONAL, _rational(density[1], layout), 0),
+        unit: Field(_SHORT, struct.pack("<H", _INCHES), 0),
+    }
+    block = bytearray(struct.pack("<2sHL", b"II", 42, 0))
+    link_to_first(block, append_tree(block, fields, layout), layout)
+    return bytes(block)

@@ -10,6 +10,8 @@ import struct
 
 _PHOTOSHOP = b"Photoshop 3.0\0"
 _IPTC = 0x0404
+# Each record begins so.
+_RECORD = b"\x1c"
 
 
 def from_photoshop(block: bytes) -> bytes | None:
@@ -37,14 +39,9 @@ def to_photoshop(records: bytes) -> bytes:
     return _PHOTOSHOP + _resource(records)
 
 
-def from_text(text: str) -> bytes | None:
-    """Find the IPTC records in the text of PNG's chunk for them."""
-    # Three lines before the digits: an empty one, the kind ("IPTC profile"), the number of bytes.
-    digits = "".join(text.splitlines()[3:])
-    try:
-        return from_photoshop(bytes.fromhex(digits))
-    except ValueError:
-        return None
+def unwrapped(block: bytes) -> bytes | None:
+    """Find the IPTC records in a block that is either them or Photoshop's resources."""
+    return block if block.startswith(_RECORD) else from_photoshop(block)
 
 
 def to_text(records: bytes) -> str:

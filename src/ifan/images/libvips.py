@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyvips
+from pyvips import Operation
 
 # libvips keeps its last hundred operations with their pictures, in case they are asked for again.
 # No photograph here is, and a server must not hold those it has answered.
@@ -36,6 +39,12 @@ with suppress(AttributeError):  # these names of pyvips are not promised to anyb
 
 _BAND_FORMATS = {"uint8": "uchar", "uint16": "ushort", "float32": "float"}
 _DTYPES = {name: dtype for dtype, name in _BAND_FORMATS.items()}
+
+# What libtiff says of every second camera's files, and what tells nobody anything.
+_CHATTER = re.compile(
+    r"unknown field with tag|not support .*tag|out of order|not sorted|fallback to suggested",
+    re.IGNORECASE,
+)
 
 # "VipsJpeg: premature end of JPEG image": who says it is of no use to who reads it.
 _SPEAKER = re.compile(r"^\w+: ")
@@ -67,9 +76,64 @@ def to_array(image: pyvips.Image) -> npt.NDArray[Any]:
     return data.reshape(image.height, image.width, image.bands)
 
 
-def explain(error: pyvips.Error) -> str:
-    """Make one short line of the several of an error of libvips."""
+def has_operation(name: str) -> bool:
+    """Whether this build of libvips has an operation."""
+    try:
+        Operation.new_from_name(name)
+    except pyvips.Error:
+        return False
+    return True
+
+
+def forget_errors() -> None:
+    """Empty the buffer of error texts, which libvips fills in successful operations, too.
+
+    All threads share it, so a refusal may still quote what another thread has just met.
+    """
+    pyvips.vips_lib.vips_error_clear()
+
+
+def explain(error: pyvips.Error | UnicodeDecodeError) -> str:
+    """Make one short line of the several of an error of libvips.
+
+    Args:
+        error: what pyvips raised; it chokes on texts that quote the bytes of a file, and leaves
+            them for every later error to choke on.
+    """
+    forget_errors()
+    if isinstance(error, UnicodeDecodeError):
+        return "its decoder quotes what is no text"
     lines = [_SPEAKER.sub("", line.strip()) for line in str(error).splitlines()]
     # The first line says which operation failed, which the user has not asked for.
     said = [line for line in lines[1:] if line]
     return said[0][:120] if said else "libvips does not say why"
+
+
+class _Ear(logging.Handler):
+    """Collects what libvips has to say."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.heard: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a warning, unless it is chatter or was heard before."""
+        said = _SPEAKER.sub("", record.getMessage().removeprefix("VIPS: ")).strip()[:120]
+        if not _CHATTER.search(said) and said not in self.heard:
+            self.heard.append(said)
+
+
+@contextmanager
+def listening() -> Iterator[list[str]]:
+    """Collect the warnings of libvips and of the decoders below it, instead of printing them.
+
+    Yields:
+        The warnings so far, one short line each. Those of other threads are among them.
+    """
+    ear = _Ear()
+    logger = logging.getLogger("pyvips")
+    logger.addHandler(ear)
+    try:
+        yield ear.heard
+    finally:
+        logger.removeHandler(ear)

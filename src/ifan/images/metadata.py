@@ -7,14 +7,10 @@ and puts XMP where readers do not look, in TIFF it cuts IPTC records short (libv
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import pyvips
-
-# The same number of bytes, so that the padding of an XMP packet stays right.
-_XMP_ORIENTATION = re.compile(rb"(tiff:Orientation(?:\s*=\s*[\"']|>)\s*)[2-8]")
 
 
 class DoesNotFitError(Exception):
@@ -42,9 +38,14 @@ class Metadata:
         iptc: bare IPTC-IIM records, without the Photoshop wrapping of JPEG.
         icc: an ICC profile.
         density: None where the file says nothing of it.
-        comment: what JPEG has in COM and PNG in a text chunk "Comment".
+        comments: what JPEG has in COM segments, as it has them, and PNG in text chunks "Comment",
+            in UTF-8.
         png_chunks: name and content of the other text chunks of a PNG, and of those that say how
             its numbers become light.
+        jpeg_quality: the least quality at which JPEG keeps what the file, a JPEG, has kept.
+        bits: of each channel in the file where they are 9 to 15, so that no dtype tells it.
+        is_lossless: whether it is a WebP file that keeps pixels exactly.
+        has_extended_xmp: whether more XMP is in the file, a JPEG, than `xmp`.
     """
 
     exif: bytes | None = None
@@ -52,8 +53,12 @@ class Metadata:
     iptc: bytes | None = None
     icc: bytes | None = None
     density: Density | None = None
-    comment: str | None = None
+    comments: tuple[bytes, ...] = ()
     png_chunks: tuple[tuple[bytes, bytes], ...] = ()
+    jpeg_quality: int | None = None
+    bits: int | None = None
+    is_lossless: bool = False
+    has_extended_xmp: bool = False
 
 
 def from_header(image: pyvips.Image) -> Metadata:
@@ -63,9 +68,15 @@ def from_header(image: pyvips.Image) -> Metadata:
         exif=exif.removeprefix(b"Exif\0\0") if exif else None,
         xmp=_blob(image, "xmp-data"),
         iptc=_blob(image, "iptc-data"),
-        icc=_blob(image, "icc-profile-data"),
+        icc=icc_of(image),
         density=_density(image),
+        bits=_odd_bits(image),
     )
+
+
+def icc_of(image: pyvips.Image) -> bytes | None:
+    """Return the ICC profile of an image."""
+    return _blob(image, "icc-profile-data")
 
 
 def into_header(image: pyvips.Image, metadata: Metadata) -> pyvips.Image:
@@ -79,15 +90,15 @@ def into_header(image: pyvips.Image, metadata: Metadata) -> pyvips.Image:
     return image
 
 
-def upright_xmp(xmp: bytes | None) -> bytes | None:
-    """Return the packet with its copy of the EXIF orientation saying "upright"."""
-    return _XMP_ORIENTATION.sub(rb"\g<1>1", xmp) if xmp else None
-
-
 def _blob(image: pyvips.Image, field: str) -> bytes | None:
     if not image.get_typeof(field):
         return None
     return bytes(image.get(field)) or None
+
+
+def _odd_bits(image: pyvips.Image) -> int | None:
+    bits = image.get("bits-per-sample") if image.get_typeof("bits-per-sample") else 8
+    return bits if 8 < bits < 16 else None
 
 
 def _density(image: pyvips.Image) -> Density | None:

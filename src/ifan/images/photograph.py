@@ -11,8 +11,11 @@ import numpy.typing as npt
 
 from ifan.images.metadata import Metadata
 
-Pixels: TypeAlias = npt.NDArray[np.uint8 | np.uint16]
+Pixels: TypeAlias = npt.NDArray[np.uint8 | np.uint16 | np.float32]
 """HxWx3 (RGB) or HxW (grey), coded as the file has them: its colour space, its full range."""
+
+WHITE = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535, np.dtype(np.float32): 1}
+"""The number that means full intensity. Floats of photographs may exceed it, and be negative."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +23,7 @@ class Photograph:
     """Pixels, upright, with all that belongs to them.
 
     Attributes:
-        pixels: HxWx3 or HxW, uint8 or uint16.
+        pixels: HxWx3 or HxW; uint8, uint16 or float32.
         alpha: HxW of the same dtype, 0 transparent, not multiplied into the pixels; None if opaque.
         format: of the file it was read from, a key of `FORMATS`.
         metadata: what goes back into the file.
@@ -35,8 +38,8 @@ class Photograph:
 
     def __post_init__(self) -> None:
         pixels, alpha = self.pixels, self.alpha
-        if pixels.dtype not in (np.uint8, np.uint16):
-            raise TypeError(f"pixels are {pixels.dtype}, not uint8 or uint16")
+        if pixels.dtype not in WHITE:
+            raise TypeError(f"pixels are {pixels.dtype}, not uint8, uint16 or float32")
         if pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,)) or not pixels.size:
             raise ValueError(f"pixels have shape {pixels.shape}, not HxWx3 or HxW")
         if alpha is not None and (alpha.shape, alpha.dtype) != (pixels.shape[:2], pixels.dtype):

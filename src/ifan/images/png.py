@@ -6,22 +6,36 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 
-from ifan.images import iptc
+import pyvips
+
+from ifan.images import exif, icc, iptc
+from ifan.images.errors import DecodingError
 from ifan.images.metadata import Density, Metadata
 
 _BEGIN = 8
 # They say how numbers become light; without them a picture looks different.
 _COLOUR = {b"gAMA", b"cHRM", b"sRGB", b"cICP"}
-_TEXT = {b"tEXt", b"zTXt", b"iTXt"}
+TEXT = {b"tEXt", b"zTXt", b"iTXt"}
 _COMMENT = b"Comment\0"
+# What iTXt has before a text that is not packed, in no language and without translated keyword.
+_UNPACKED = b"\0\0\0\0"
 _XMP = b"XML:com.adobe.xmp\0"
-_IPTC = b"Raw profile type iptc\0"
-# What is kept apart or, as copies of EXIF and XMP in digits, still tells the old orientation.
-_APART: tuple[bytes, ...] = (_XMP, _IPTC, b"Raw profile type exif\0", b"Raw profile type APP1\0")
-_APART += (b"Raw profile type xmp\0", b"Raw profile type icc\0")
+# Blocks in hexadecimal digits, which ImageMagick introduced before PNG had chunks for most.
+_RAW = b"Raw profile type "
+_IPTC = _RAW + b"iptc\0"
+_APP1_XMP = b"http://ns.adobe.com/xap/1.0/\0"
+_APP1_EXIF = b"Exif\0\0"
 # IPTC records are some kilobytes; a chunk may be made to explode.
 _LARGEST_TEXT = 1 << 22
+_MOST_BLOCKS = 32
+
+# By how much chromaticities, and the product of gAMA and 2.2, may miss those of sRGB.
+_SAME_COLOUR, _SAME_CURVE = 0.003, 0.02
+# Other exponents are none that anybody means.
+_EXPONENT_RANGE = (0.2, 5.0)
+_GREY = (b"\0", b"\4")
 
 
 def is_animated(data: bytes) -> bool:
@@ -30,37 +44,59 @@ def is_animated(data: bytes) -> bool:
 
 
 def completed(metadata: Metadata, data: bytes) -> Metadata:
-    """Add to what libvips found in a PNG file what it did not."""
-    density, comment, records = None, None, None
-    kept = []
+    """Add to what libvips found in a PNG file what it did not: what follows the pixels, for one.
+
+    Raises:
+        DecodingError: it is an HDR picture.
+    """
+    density, comments, kept = None, [], []
     for name, content in _chunks(data):
         if name == b"pHYs" and len(content) == 9 and content[8] == 1:
             # Not as libvips has it: that of EXIF goes first there, and is mostly a mere default.
             density = _density(*struct.unpack_from(">LL", content))
-        elif name == b"tEXt" and content.startswith(_COMMENT) and comment is None:
-            comment = content[len(_COMMENT) :].decode("latin-1")
-        elif name in _TEXT and content.startswith(_IPTC):
-            records = iptc.from_text(_plain(name, content[len(_IPTC) :]))
-        elif name in _COLOUR or (name in _TEXT and not content.startswith(_APART)):
+        elif (comment := _comment_in(name, content)) is not None:
+            comments.append(comment)
+        elif name in _COLOUR or (name in TEXT and not content.startswith((_XMP, _RAW))):
             kept.append((name, content))
-    return replace(metadata, iptc=records, density=density, comment=comment, png_chunks=tuple(kept))
+    blocks = _blocks(data)
+    return replace(
+        metadata,
+        exif=metadata.exif or _exif(blocks),
+        xmp=metadata.xmp or blocks.get("XMP") or blocks.get("old XMP"),
+        iptc=blocks.get("IPTC"),
+        icc=metadata.icc or _fitting(blocks.get("ICC"), data) or _made_profile(data),
+        density=density,
+        comments=tuple(comments),
+        png_chunks=tuple(kept),
+    )
+
+
+def with_orientation(image: pyvips.Image, data: bytes) -> pyvips.Image:
+    """Tell libvips the orientation in EXIF that it did not find in a PNG file."""
+    block = None if image.get_typeof("exif-data") else _exif(_blocks(data))
+    if block is None:
+        return image
+    image = image.copy()
+    image.set_type(pyvips.GValue.gint_type, "orientation", exif.orientation_of(block))
+    return image
 
 
 def embed(data: bytes, metadata: Metadata) -> bytes:
     """Put the metadata into a PNG file that libvips wrote."""
-    added = list(metadata.png_chunks)
+    # Readers that find sRGB and a profile, which should not be, may take either.
+    contradicting = b"sRGB" if metadata.icc else None
+    added = [chunk for chunk in metadata.png_chunks if chunk[0] != contradicting]
     if metadata.exif:
         added.append((b"eXIf", metadata.exif))
     if metadata.xmp:
-        # Not compressed, as the XMP specification wants it; no language, no translated keyword.
-        added.append((b"iTXt", _XMP + b"\0\0\0\0" + metadata.xmp))
+        # Not packed, as the XMP specification wants it.
+        added.append((b"iTXt", _XMP + _UNPACKED + metadata.xmp))
     if metadata.iptc:
         added.append((b"tEXt", _IPTC + iptc.to_text(metadata.iptc).encode("ascii")))
-    if metadata.comment:
-        added.append(_comment(metadata.comment))
+    added += [_comment(comment) for comment in metadata.comments]
     # libvips has written a density out of nothing if there is none.
     unwanted = {b"pHYs"} if metadata.density is None else set()
-    unwanted |= {name for name, _ in added if name not in _TEXT}
+    unwanted |= {name for name, _ in added if name not in TEXT}
     kept = [chunk for chunk in _chunks(data) if chunk[0] not in unwanted]
     header, *rest = kept
     return data[:_BEGIN] + b"".join(_chunk(*chunk) for chunk in (header, *added, *rest))
@@ -87,20 +123,152 @@ def _density(across: int, down: int) -> Density:
     return Density(x / 25.4, y / 25.4, "in")
 
 
-def _plain(name: bytes, content: bytes) -> str:
-    """Return the text of a tEXt or zTXt chunk, without its keyword."""
-    if name != b"zTXt":
-        return content.decode("latin-1")
+def _exif(blocks: dict[str, bytes]) -> bytes | None:
+    return blocks.get("EXIF") or blocks.get("old EXIF")
+
+
+def _blocks(data: bytes) -> dict[str, bytes]:
+    """Return EXIF, XMP, IPTC and ICC, the first of each; "old" is what was in digits."""
+    holding = (
+        (name, content)
+        for name, content in _chunks(data)
+        if name == b"eXIf" or (name in TEXT and content.startswith((_XMP, _RAW)))
+    )
+    found: dict[str, bytes] = {}
+    # Not all of them: each may be made to explode.
+    for name, content in islice(holding, _MOST_BLOCKS):
+        new = {kind: block for kind, block in _blocks_in(name, content).items() if block}
+        found = new | found
+    return found
+
+
+def _blocks_in(name: bytes, content: bytes) -> dict[str, bytes]:
+    if name == b"eXIf":
+        return {"EXIF": content.removeprefix(_APP1_EXIF)}
+    if content.startswith(_XMP):
+        return {"XMP": _plain(name, content[len(_XMP) :])}
+    kind, _, text = content[len(_RAW) :].partition(b"\0")
+    return _of_kind(kind.lower(), _from_digits(_plain(name, text)))
+
+
+def _of_kind(kind: bytes, block: bytes) -> dict[str, bytes]:
+    if kind in (b"iptc", b"8bim"):
+        records = iptc.unwrapped(block)
+        return {"IPTC": records} if records else {}
+    if kind in (b"icc", b"icm"):
+        return {"ICC": block} if block[36:40] == b"acsp" else {}
+    if kind == b"xmp" or block.startswith(_APP1_XMP):
+        return {"old XMP": block.removeprefix(_APP1_XMP)}
+    if kind in (b"exif", b"app1") and block.startswith((_APP1_EXIF, b"II", b"MM")):
+        return {"old EXIF": block.removeprefix(_APP1_EXIF)}
+    return {}
+
+
+def _from_digits(text: bytes) -> bytes:
+    """Return the block in a text of ImageMagick's, nothing where it is none."""
+    # Three lines before the digits: an empty one, the kind ("IPTC profile"), the number of bytes.
     try:
-        # The first byte is the method, of which there is one.
-        return zlib.decompressobj().decompress(content[1:], _LARGEST_TEXT).decode("latin-1")
+        return bytes.fromhex(b"".join(text.splitlines()[3:]).decode("ascii"))
+    except ValueError:
+        return b""
+
+
+def _plain(name: bytes, content: bytes) -> bytes:
+    """Return the text of a text chunk, without its keyword."""
+    is_packed = name == b"zTXt"
+    if name == b"iTXt":
+        # A flag, the method, a language, a translated keyword.
+        is_packed = content[:1] == b"\1"
+        content = content[1:2] + content[2:].split(b"\0", 2)[-1]
+    elif not is_packed:
+        return content
+    # The first byte is the method, of which there is one.
+    return _unpacked(content[1:]) if is_packed else content[1:]
+
+
+def _unpacked(content: bytes) -> bytes:
+    packed = zlib.decompressobj()
+    try:
+        text = packed.decompress(content, _LARGEST_TEXT)
     except zlib.error:
-        return ""
+        return b""
+    # Half a block is none.
+    return text if packed.eof else b""
 
 
-def _comment(text: str) -> tuple[bytes, bytes]:
+def _comment(comment: bytes) -> tuple[bytes, bytes]:
     """Return the chunk that holds a comment; only one kind goes beyond Latin-1."""
+    try:
+        text = comment.decode()
+    except UnicodeDecodeError:
+        text = comment.decode("latin-1")
+    text = text.rstrip("\0").replace("\0", " ")
     try:
         return b"tEXt", _COMMENT + text.encode("latin-1")
     except UnicodeEncodeError:
-        return b"iTXt", _COMMENT + b"\0\0\0\0" + text.encode()
+        return b"iTXt", _COMMENT + _UNPACKED + text.encode()
+
+
+def _comment_in(name: bytes, content: bytes) -> bytes | None:
+    """Return the comment in a chunk, in UTF-8, if it would be written so again."""
+    start = {b"tEXt": _COMMENT, b"iTXt": _COMMENT + _UNPACKED}.get(name)
+    if start is None or not content.startswith(start):
+        return None
+    text = content[len(start) :]
+    if name == b"tEXt":
+        text = text.decode("latin-1").encode()
+    return text if _comment(text) == (name, content) else None
+
+
+def _is_grey(data: bytes) -> bool:
+    return data[25:26] in _GREY
+
+
+def _fitting(profile: bytes | None, data: bytes) -> bytes | None:
+    """Return an ICC profile if it is one for the pixels."""
+    space = b"GRAY" if _is_grey(data) else b"RGB "
+    return profile if profile and profile[16:20] == space else None
+
+
+def _made_profile(data: bytes) -> bytes | None:
+    """Return an ICC profile of what the chunks say of the colours; None for sRGB."""
+    chunks = {name: content for name, content in _chunks(data) if name in _COLOUR}
+    if b"cICP" in chunks:
+        colours = _coded(chunks[b"cICP"])
+    elif b"sRGB" in chunks:
+        return None
+    else:
+        colours = _measured(chunks.get(b"gAMA", b""), chunks.get(b"cHRM", b""))
+    is_grey = _is_grey(data)
+    if colours.exponent is None and (is_grey or colours == icc.Colours()):
+        return None
+    try:
+        return icc.profile(colours, is_grey=is_grey)
+    except ValueError:
+        return None
+
+
+def _coded(content: bytes) -> icc.Colours:
+    """Read codes for primaries and curve; what is unknown is taken for that of sRGB."""
+    primaries, curve = content[:2].ljust(2, b"\0")
+    if curve in icc.HDR_CURVES:
+        raise DecodingError(f"it is an HDR picture, with the curve {icc.HDR_CURVES[curve]}")
+    space = icc.SPACES.get(primaries, icc.Colours())
+    return space._replace(exponent=icc.EXPONENTS.get(curve))
+
+
+def _measured(gamma: bytes, chromaticities: bytes) -> icc.Colours:
+    """Read exponent and chromaticities, in hundred thousandths; what is like sRGB is sRGB."""
+    colours = icc.Colours()
+    if len(chromaticities) == 32:
+        x, y, *primaries = (number / 100_000 for number in struct.unpack(">8L", chromaticities))
+        found = icc.Colours(white=(x, y), primaries=tuple(primaries))
+        pairs = zip((x, y, *primaries), (*colours.white, *colours.primaries), strict=True)
+        if any(abs(theirs - ours) > _SAME_COLOUR for theirs, ours in pairs):
+            colours = found
+    number = int.from_bytes(gamma[:4], "big") if len(gamma) == 4 else 0
+    exponent = 100_000 / number if number else 0.0
+    is_usual = colours == icc.Colours() and abs(exponent / 2.2 - 1) <= _SAME_CURVE
+    if is_usual or not _EXPONENT_RANGE[0] <= exponent <= _EXPONENT_RANGE[1]:
+        return colours
+    return colours._replace(exponent=exponent)

@@ -119,12 +119,19 @@ def read_fields(
 
 def read_directories(data: bytes) -> Iterator[dict[int, Field]]:
     """Read the chain of directories of a file: the pages of a TIFF."""
+    layout, _ = read_header(data)
+    for offset in directory_offsets(data):
+        yield read_fields(data, offset, layout)[0]
+
+
+def directory_offsets(data: bytes) -> Iterator[int]:
+    """Follow the chain of directories; each is visited once, whatever the links say."""
     layout, offset = read_header(data)
     seen = set()
     while offset and offset not in seen:
         seen.add(offset)
-        fields, link = read_fields(data, offset, layout)
-        yield fields
+        yield offset
+        _, link = read_fields(data, offset, layout)
         (offset,) = _unpack(layout, layout.offset, data, link)
 
 

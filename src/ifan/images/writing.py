@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -13,17 +14,40 @@ import pyvips
 
 from ifan.errors import OutputError
 from ifan.files import write_atomically
-from ifan.images import exif, jpeg, png, tiff
+from ifan.images import exif, heif, jpeg, png, tiff, webp, xmp
+from ifan.images.colour import colour_space
 from ifan.images.formats import FORMATS, OUTPUT_SUFFIXES, PictureFormat
-from ifan.images.libvips import explain, to_image
-from ifan.images.metadata import DoesNotFitError, Metadata, into_header, upright_xmp
-from ifan.images.photograph import Photograph, Pixels
+from ifan.images.libvips import explain, forget_errors, to_image
+from ifan.images.metadata import DoesNotFitError, Metadata, into_header
+from ifan.images.photograph import WHITE, Photograph, Pixels
+from ifan.images.samples import converted, in_bits
+from ifan.images.tiff_structure import StructureError
+
+_LOG = logging.getLogger("ifan")
 
 _EMBED: Mapping[str, Callable[[bytes, Metadata], bytes]] = {
     "JPEG": jpeg.embed,
     "PNG": png.embed,
     "TIFF": tiff.embed,
+    "WebP": webp.embed,
+    "AVIF": heif.embed,
 }
+
+# What a format has no place for, and how many bits a 16-bit picture keeps in it.
+_NO_PLACE: Mapping[str, tuple[str, ...]] = {
+    "JPEG": ("text", "extended"),
+    "PNG": ("extended",),
+    "TIFF": ("comment", "text", "extended"),
+    "WebP": ("iptc", "comment", "text", "extended"),
+    "AVIF": ("iptc", "comment", "text", "extended"),
+}
+_NAMES = {
+    "iptc": "IPTC records (XMP is kept)",
+    "comment": "comment",
+    "text": "text chunks",
+    "extended": "extended XMP blocks (the main one is kept)",
+}
+_WITHOUT_DENSITY = _WITHOUT_GREY = ("WebP", "AVIF")
 
 # The ICC profile, in libvips' numbers; `metadata` says why no more.
 _KEEP = 8
@@ -38,7 +62,9 @@ def write_photograph(
 ) -> None:
     """Write a photograph with its metadata, whole or not at all.
 
-    JPEG is written with quality 95, full-resolution colour and 8 bits; PNG and TIFF without loss.
+    JPEG, WebP and AVIF are written with quality 95 or, if a JPEG was finer, with its own, and in
+    full-resolution colour where the format has it; PNG, TIFF and a WebP that was, without loss.
+    What the format has no place for is logged ("ifan").
 
     Args:
         photograph: the photograph.
@@ -67,18 +93,21 @@ def encode_photograph(
         OutputError: the format cannot hold the photograph.
     """
     name = picture_format.name
-    _require_transparency(photograph, picture_format, path)
-    metadata = _upright(photograph)
+    _require_room(photograph, picture_format, path)
+    _warn_of_losses(photograph, picture_format)
+    if name in _WITHOUT_GREY:
+        photograph = _without_grey_profile(photograph)
+    metadata = _upright(photograph, density_in_exif=name in _WITHOUT_DENSITY)
     image = into_header(_image_of(photograph, picture_format), metadata)
-    data = _save(image, picture_format, path)
+    data = _save(image, picture_format, metadata, path)
     try:
         return _EMBED[name](data, metadata)
-    except DoesNotFitError as error:
+    except (DoesNotFitError, StructureError) as error:
         raise OutputError(path, str(error), "write a .png or .tif") from error
 
 
 def write_map(
-    values: npt.NDArray[np.float32], path: str | os.PathLike[str], overwrite: bool = False
+    values: npt.NDArray[np.float32], path: str | os.PathLike[str], *, overwrite: bool = False
 ) -> None:
     """Write a map of numbers, a defocus map for one, as a one-band float32 TIFF.
 
@@ -93,9 +122,7 @@ def write_map(
     suffixes = dict.fromkeys(FORMATS["TIFF"].suffixes, FORMATS["TIFF"])
     picture_format = _format_of(path, suffixes)
     image = to_image(values.astype(np.float32, copy=False)).copy(interpretation="b-w")
-    # Without the predictor for floats, which few readers know.
-    options = {**picture_format.save_options, "predictor": "none"}
-    data = _save(image, replace(picture_format, save_options=options), path)
+    data = _save(image, picture_format, Metadata(), path)
     write_atomically(path, tiff.embed(data, Metadata()), overwrite=overwrite)
 
 
@@ -112,17 +139,22 @@ def require_room_for(photograph: Photograph, path: str | os.PathLike[str]) -> No
     """Refuse a name whose format cannot hold the photograph, before any work is done on it.
 
     Raises:
-        OutputError: the suffix is unknown, or transparency would be lost.
+        OutputError: the suffix is unknown, the photograph is too large for the format, or
+            transparency would be lost.
     """
-    _require_transparency(photograph, output_format(path), path)
+    _require_room(photograph, output_format(path), path)
 
 
-def _require_transparency(
+def _require_room(
     photograph: Photograph, picture_format: PictureFormat, path: str | os.PathLike[str]
 ) -> None:
-    if photograph.alpha is not None and not picture_format.has_transparency:
+    if _is_transparent(photograph) and not picture_format.has_transparency:
         reason = f"{picture_format.name} has no transparency"
-        raise OutputError(path, reason, "write a .png or .tif")
+        raise OutputError(path, reason, "write a .png or .tif (--format png)")
+    largest = max(photograph.height, photograph.width)
+    if largest > picture_format.largest_side:
+        reason = f"{picture_format.name} ends at {picture_format.largest_side} pixels a side"
+        raise OutputError(path, f"{reason}, this has {largest}", "write a .png or .tif")
 
 
 def _format_of(
@@ -135,40 +167,123 @@ def _format_of(
     return suffixes[suffix]
 
 
-def _upright(photograph: Photograph) -> Metadata:
+def _upright(photograph: Photograph, *, density_in_exif: bool) -> Metadata:
     """Return the metadata, true of the upright picture."""
-    old = photograph.metadata
-    block = exif.mended(old.exif, photograph.height, photograph.width) if old.exif else None
-    return replace(old, exif=block, xmp=upright_xmp(old.xmp))
+    old, block = photograph.metadata, None
+    per_inch = None
+    if density_in_exif and old.density is not None:
+        per_inch = old.density.x * 25.4, old.density.y * 25.4
+    if old.exif:
+        block = exif.mended(old.exif, photograph.height, photograph.width, per_inch)
+    elif per_inch:
+        block = exif.of_density(per_inch)
+    packet = xmp.mended(old.xmp, photograph.height, photograph.width)
+    return replace(old, exif=block, xmp=packet)
+
+
+def _is_transparent(photograph: Photograph) -> bool:
+    """Whether anything shows through it."""
+    alpha = photograph.alpha
+    return alpha is not None and bool((alpha < WHITE[alpha.dtype]).any())
+
+
+def _warn_of_losses(photograph: Photograph, picture_format: PictureFormat) -> None:
+    metadata, name = photograph.metadata, picture_format.name
+    held = {
+        "iptc": metadata.iptc,
+        "comment": metadata.comments,
+        "extended": metadata.has_extended_xmp,
+        "text": any(chunk in png.TEXT for chunk, _ in metadata.png_chunks),
+    }
+    lost = [_NAMES[what] for what in _NO_PLACE.get(name, ()) if held[what]]
+    if not _fits(metadata.icc, photograph):
+        lost.append("colour profile for pictures of another kind")
+    if _dtype_in(picture_format, photograph.pixels.dtype) != photograph.pixels.dtype:
+        lost.append(f"{_bits(photograph)} bits a channel")
+    elif name == "AVIF" and _bits(photograph) > _avif_bits(metadata):
+        lost.append(f"last {_bits(photograph) - _avif_bits(metadata)} bits")
+    if lost:
+        what = " and ".join(lost)
+        _LOG.warning("%s: its %s have no place in %s", photograph.path, what, name)
+
+
+def _fits(icc: bytes | None, photograph: Photograph) -> bool:
+    """Whether a file can hold the profile; libvips leaves one of another kind out."""
+    return icc is None or icc[16:20] == (b"GRAY" if photograph.pixels.ndim == 2 else b"RGB ")
+
+
+def _without_grey_profile(photograph: Photograph) -> Photograph:
+    """Return a grey photograph in sRGB, which formats without grey have instead."""
+    metadata, grey = photograph.metadata, photograph.pixels
+    if grey.ndim == 3 or metadata.icc is None:
+        return photograph
+    space = colour_space(metadata.icc, is_grey=True, path=photograph.path)
+    white = WHITE[grey.dtype]
+    values = np.multiply(grey, 1 / white, dtype=np.float32)
+    pixels = np.rint(np.clip(space.to_srgb(values), 0, 1) * white).astype(grey.dtype)
+    return replace(photograph, pixels=pixels, metadata=replace(metadata, icc=None))
+
+
+def _bits(photograph: Photograph) -> int:
+    return photograph.metadata.bits or photograph.pixels.dtype.itemsize * 8
+
+
+def _dtype_in(picture_format: PictureFormat, dtype: np.dtype[np.generic]) -> np.dtype[np.generic]:
+    """Return the dtype of a picture in a format: the same, or the widest that it has."""
+    return dtype if dtype in picture_format.dtypes else picture_format.dtypes[-1]
 
 
 def _image_of(photograph: Photograph, picture_format: PictureFormat) -> pyvips.Image:
-    """Join pixels and alpha, in the largest number of bits that the format holds."""
+    """Join pixels and alpha, in a dtype that the format holds."""
     channels: Pixels = photograph.pixels
-    if photograph.alpha is not None:
+    if photograph.alpha is not None and picture_format.has_transparency:
         channels = np.dstack([photograph.pixels, photograph.alpha])
-    if channels.dtype == np.uint16 and not picture_format.has_16_bits:
-        channels = _to_8_bits(channels)
-    is_grey = photograph.pixels.ndim == 2
-    if channels.dtype == np.uint16:
-        return to_image(channels).copy(interpretation="grey16" if is_grey else "rgb16")
-    return to_image(channels).copy(interpretation="b-w" if is_grey else "srgb")
+    channels = converted(channels, _dtype_in(picture_format, channels.dtype))
+    if picture_format.name == "AVIF" and channels.dtype == np.uint16:
+        channels = in_bits(channels, _avif_bits(photograph.metadata))
+    grey, colour = _INTERPRETATIONS[channels.dtype]
+    interpretation = grey if photograph.pixels.ndim == 2 else colour
+    return to_image(channels).copy(interpretation=interpretation)
 
 
-def _to_8_bits(pixels: Pixels) -> Pixels:
-    """Scale 0..65535 to 0..255, rounding: 65535 = 255 * 257."""
-    return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+_INTERPRETATIONS = {
+    np.dtype(np.uint8): ("b-w", "srgb"),
+    np.dtype(np.uint16): ("grey16", "rgb16"),
+    np.dtype(np.float32): ("b-w", "scrgb"),
+}
+
+
+def _avif_bits(metadata: Metadata) -> int:
+    return 10 if metadata.bits == 10 else 12
 
 
 def _save(
-    image: pyvips.Image, picture_format: PictureFormat, path: str | os.PathLike[str]
+    image: pyvips.Image,
+    picture_format: PictureFormat,
+    metadata: Metadata,
+    path: str | os.PathLike[str],
 ) -> bytes:
-    options = dict(picture_format.save_options)
-    if picture_format.name == "TIFF":
-        size = image.width * image.height * image.bands * _BYTES[image.format]
-        options["bigtiff"] = size > _LARGEST_CLASSIC_TIFF
+    options = {**picture_format.save_options, **_options_for(image, picture_format.name, metadata)}
+    forget_errors()
     try:
-        return bytes(getattr(image, picture_format.saver)(keep=_KEEP, **options))
-    except pyvips.Error as error:
+        return bytes(getattr(image, str(picture_format.saver))(keep=_KEEP, **options))
+    except (pyvips.Error, UnicodeDecodeError) as error:
         reason = f"cannot be written as {picture_format.name} ({explain(error)})"
         raise OutputError(path, reason, "choose another format") from error
+
+
+def _options_for(image: pyvips.Image, name: str, metadata: Metadata) -> dict[str, str | int | bool]:
+    """Return the options of a saver that depend on the picture."""
+    if name == "JPEG":
+        quality = FORMATS["JPEG"].save_options["Q"]
+        return {"Q": max(int(quality), metadata.jpeg_quality or 0)}
+    if name == "TIFF":
+        size = image.width * image.height * image.bands * _BYTES[image.format]
+        # The predictor for floats is known to few readers.
+        predictor = {"predictor": "none"} if image.format == "float" else {}
+        return {"bigtiff": size > _LARGEST_CLASSIC_TIFF, **predictor}
+    if name == "WebP":
+        return {"lossless": metadata.is_lossless}
+    if name == "AVIF":
+        return {"bitdepth": _avif_bits(metadata) if image.format == "ushort" else 8}
+    return {}

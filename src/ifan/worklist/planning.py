@@ -1,0 +1,113 @@
+"""Which photographs are to be deblurred, and where each result goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ifan.deblurrer import RESULT_INFIX
+from ifan.errors import OutputError, PictureError
+from ifan.files import is_folder
+from ifan.images import OUTPUT_SUFFIXES, PictureFormat
+from ifan.worklist.naming import Naming, Source, parse_pattern, targets, without_results
+from ifan.worklist.searching import fixed_part, is_pattern, matches, photographs_in
+from ifan.worklist.tasks import STREAM, Task
+
+
+def plan(
+    inputs: Sequence[Path],
+    output: Path | None = None,
+    *,
+    recursive: bool = False,
+    name: str | None = None,
+    picture_format: PictureFormat | None = None,
+) -> list[Task]:
+    """Say which photographs are to be deblurred, and where each result goes.
+
+    Args:
+        inputs: photographs, folders of photographs, and patterns (`shoot/**/*.jpg`); or nothing but
+            `STREAM`.
+        output: where to: for one photograph a file, a folder or `STREAM`, else a folder, in which
+            results keep their names and, below a folder given, their sub-folders. None: beside each
+            photograph, or from stream to stream.
+        recursive: whether sub-folders are searched too.
+        name: of each result without its suffix; `{stem}` is that of the photograph. None:
+            `{stem}.deblurred` beside the photograph, `{stem}` in a folder.
+        picture_format: of all results. None: that of each photograph, or the nearest that is
+            written.
+
+    Returns:
+        A task for each photograph; for a folder or a pattern without any, one that is refused.
+
+    Raises:
+        OutputError: the results cannot go where they should.
+        ValueError: `name` is none.
+    """
+    inputs = list(dict.fromkeys(inputs))
+    if STREAM in inputs or output == STREAM or (output is not None and _is_file(output)):
+        if name is not None:
+            raise ValueError(f"{name!r} is for results whose names are not given")
+        return [_single(inputs, output, picture_format)]
+    default = f"{{stem}}{RESULT_INFIX}" if output is None else "{stem}"
+    naming = Naming(output, parse_pattern(default if name is None else name), picture_format)
+    sources = [source for given in inputs for source in _sources(given, recursive, naming)]
+    sources = without_results(list(dict.fromkeys(sources)), naming)
+    tasks = (
+        Task(source.path, target, refusal=source.refusal)
+        for source, target in zip(sources, targets(sources, naming), strict=True)
+    )
+    return list(dict.fromkeys(tasks))
+
+
+def _single(inputs: list[Path], output: Path | None, picture_format: PictureFormat | None) -> Task:
+    """Return the task of one photograph whose result has a name, or of a stream."""
+    target = STREAM if output is None else output
+    if len(inputs) > 1 or is_folder(inputs[0]) or is_pattern(inputs[0]):
+        if STREAM in inputs:
+            raise OutputError("standard input", "is given with other inputs", "give it alone")
+        where, what = target, "is the name of a picture"
+        if target == STREAM:
+            where, what = Path("standard output"), "takes one picture"
+        reason = f"{what}, and there are several results"
+        raise OutputError(where, reason, "give the name of a folder")
+    if target == STREAM:
+        return Task(inputs[0], target, format=picture_format.name if picture_format else None)
+    if not _is_file(target):
+        reason = "is a folder, and what comes from standard input has no name"
+        raise OutputError(target, reason, "give the name of a file")
+    meant = OUTPUT_SUFFIXES.get(target.suffix.lower())
+    if picture_format and meant and meant is not picture_format:
+        reason = f"is no name for {picture_format.name}"
+        raise OutputError(target, reason, f"end it with {picture_format.suffix}")
+    return Task(inputs[0], target)
+
+
+def _sources(given: Path, recursive: bool, naming: Naming) -> list[Source]:
+    """Return what an input stands for: itself, or the photographs of a folder or a pattern."""
+    if is_pattern(given):
+        root, found = fixed_part(given), matches(given, naming.folder)
+    elif is_folder(given):
+        root, found = given, [given]
+    else:
+        return [Source(given, given.parent)]
+    if naming.adds_nothing and naming.goes_into(root):
+        reason = "would get results with the names of its photographs"
+        raise OutputError(given, reason, "add something to {stem}, or give another folder")
+    paths: list[Path] = []
+    for path in found:
+        paths += photographs_in(path, recursive, naming.folder) if is_folder(path) else [path]
+    if paths:
+        return [Source(path, root) for path in paths]
+    return [Source(given, given.parent, _nothing(given))]
+
+
+def _is_file(output: Path) -> bool:
+    """Whether `-o` means a file: it has a suffix and is no folder."""
+    return bool(output.suffix) and not is_folder(output)
+
+
+def _nothing(given: Path) -> PictureError:
+    if is_pattern(given):
+        return PictureError(given, "matches no photograph", "check the pattern")
+    remedy = "check the name, or give --recursive to search its sub-folders"
+    return PictureError(given, "holds no photograph that can be read", remedy)
