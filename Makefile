@@ -11,7 +11,7 @@ help:
 	@echo "make test       set up for development, run all tests"
 	@echo "make lint       format, lint, types and layers, as CI checks them"
 	@echo "make format     let ruff format and mend what it can"
-	@echo "make pictures   make the pictures of the README anew"
+	@echo "make pictures   make the pictures of the README and the docs anew"
 	@echo "make benchmark  measure memory and speed on this machine"
 	@echo "make fuzz       give 10,000 damaged files to the readers"
 	@echo "make clean      remove the environment and all that was made"
@@ -36,9 +36,11 @@ format: $(VENV)/dev
 
 pictures: $(VENV)/dev
 	$(BIN)/python docs/make_pictures.py
+	$(BIN)/python docs/make_optics_pictures.py
 
 benchmark: $(VENV)/dev
 	$(BIN)/python benchmarks/network.py
+	$(BIN)/python benchmarks/optics.py
 	$(BIN)/python benchmarks/folder.py
 
 fuzz: $(VENV)/dev

@@ -70,7 +70,16 @@ def test_it_is_light(environment):
     folder = packages(environment)
     installed = {path.name for path in folder.iterdir()}
     assert {"ifan", "openvino", "pyvips"} <= installed
-    assert not installed & {"torch", "onnx", "onnxruntime", "ray", "scipy", "skimage", "PIL"}
+    assert not installed & {
+        "torch",
+        "onnx",
+        "onnxruntime",
+        "numba",
+        "ray",
+        "scipy",
+        "skimage",
+        "PIL",
+    }
     sizes = (path.stat().st_size for path in folder.rglob("*") if path.is_file())
     assert sum(sizes) < LIMIT_BYTES
 

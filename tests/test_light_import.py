@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-HEAVY = {"numpy", "onnxruntime", "openvino", "pydantic", "pyvips", "torch"}
+HEAVY = {"numba", "numpy", "onnxruntime", "openvino", "pydantic", "pyvips", "torch"}
 
 
 def loaded_by(program, *arguments):

@@ -1,0 +1,171 @@
+"""Depths of a photograph: planes, ramps, hills, steps, and real depth maps, as layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from ifan.datasets.simulated.noise import between_0_and_1, smooth_noise
+from ifan.optics import Layer
+
+Array = npt.NDArray[np.float32]
+Backdrop = Callable[[np.random.Generator, Array, float], list[Layer]]
+
+MOST_LAYERS = 8
+"""Into how many layers a depth map is taken apart at most."""
+
+LAYER_PX = 2.0
+"""How much the circle of confusion may differ within a layer of a depth map, if that suffices."""
+
+
+def plane(random: np.random.Generator, colour: Array, largest: float) -> list[Layer]:
+    """A plane that faces the camera: one circle of confusion, at most `largest`."""
+    return [Layer(colour, _coc(random, largest))]
+
+
+def ramp(random: np.random.Generator, colour: Array, largest: float) -> list[Layer]:
+    """A slanted plane: an affine circle of confusion (`ifan.optics.lens` says why)."""
+    first, last = random.uniform(-largest, largest, 2)
+    return [Layer(colour, slanted(random, colour.shape[:2], (first, last)))]
+
+
+def hills(random: np.random.Generator, colour: Array, largest: float) -> list[Layer]:
+    """A surface that comes nearer and goes further away smoothly."""
+    height, width = colour.shape[:2]
+    # Not steeper than a tenth of a pixel of blur a pixel or so, as surfaces of things are.
+    period = max(random.uniform(0.3, 1) * min(height, width), 6 * largest)
+    field = between_0_and_1(smooth_noise(random, height, width, period))
+    first, last = random.uniform(-largest, largest, 2)
+    return [Layer(colour, _between(field, (first, last)))]
+
+
+def steps(random: np.random.Generator, colour: Array, largest: float) -> list[Layer]:
+    """Two to four surfaces, one in front of another, with smooth or ragged edges.
+
+    All show the same photograph, which goes on behind the edges, so the target stays as it is.
+    """
+    height, width = colour.shape[:2]
+    field = smooth_noise(random, height, width, random.uniform(0.25, 0.6) * min(height, width))
+    if random.random() < 0.5:
+        field = field + 0.06 * smooth_noise(random, height, width, random.uniform(4, 12))
+    count = int(random.integers(2, 5))
+    cocs = np.sort(random.uniform(-largest, largest, count))[::-1]
+    levels = np.quantile(field, np.arange(1, count) / count)
+    slope = float(np.mean(np.hypot(*np.gradient(field))))
+    layers = [Layer(colour, float(cocs[0]))]
+    for coc, level in zip(cocs[1:], levels, strict=True):
+        opacity = np.clip((field - level) / slope + 0.5, 0, 1).astype(np.float32)
+        layers.append(Layer(colour, float(coc), opacity))
+    return layers
+
+
+BACKDROPS: tuple[Backdrop, ...] = (plane, ramp, hills, steps)
+"""All kinds that need no depth map, each as frequent as another."""
+
+
+def slanted(
+    random: np.random.Generator, size: tuple[int, ...], limits: tuple[float, float]
+) -> Array:
+    """Return an affine circle of confusion, HxW, between two limits, in a random direction."""
+    height, width = size
+    angle = random.uniform(0, 2 * np.pi)
+    y, x = np.arange(height)[:, None], np.arange(width)[None, :]
+    across = between_0_and_1(np.asarray(x * np.cos(angle) + y * np.sin(angle), np.float32))
+    return _between(across, limits)
+
+
+def coc_of_depth(random: np.random.Generator, depth: Array, largest: float) -> Array:
+    """Focus a thin lens somewhere into a scene: coc = a (1 - s / z).
+
+    Args:
+        random: draws the focus distance s, among the depths.
+        depth: HxW, positive, in any unit, infinity allowed.
+        largest: the largest |coc|, which sets a.
+    """
+    nearness = 1 / depth
+    focus = 1 / float(np.quantile(nearness, random.uniform(0, 1)) + 1e-12)
+    blur = 1 - focus * nearness
+    return np.asarray(blur * (largest / max(float(np.abs(blur).max()), 1e-6)), np.float32)
+
+
+def layers_of_depth(colour: Array, coc: Array) -> list[Layer]:
+    """Take a photograph with a known circle of confusion apart into layers.
+
+    Each layer has the pixels of one range of coc. Where nearer ones hide it, it goes on behind
+    them, with colours and coc that are continued from what is seen of it.
+
+    Args:
+        colour: HxWx3.
+        coc: HxW in pixels.
+    """
+    low, high = float(coc.min()), float(coc.max())
+    count = int(np.clip(np.ceil((high - low) / LAYER_PX), 1, MOST_LAYERS))
+    edges = np.linspace(high, low, count + 1)
+    layers: list[Layer] = []
+    for far, near in pairwise(edges):
+        seen = (coc <= far) & ((coc > near) | (near == edges[-1]))
+        if not seen.any():
+            continue
+        # The backmost layer has nothing behind it and covers everything.
+        opacity = _continued_opacity(seen, coc > near) if layers else None
+        known = np.concatenate((colour, coc[..., None]), axis=2)
+        continued = filled(known, seen)
+        layers.append(Layer(continued[..., :3], continued[..., 3], opacity))
+    return layers
+
+
+def _continued_opacity(seen: npt.NDArray[np.bool_], known: npt.NDArray[np.bool_]) -> Array:
+    """Continue a layer behind what is nearer: as far as it, not one further behind, adjoins it."""
+    known = known | seen
+    return filled(seen[..., None].astype(np.float32), known)[..., 0]
+
+
+def filled(values: Array, known: npt.NDArray[np.bool_]) -> Array:
+    """Fill in what is not known: smooth, from what lies nearest (push-pull, Gortler et al. 1996).
+
+    Args:
+        values: HxWxC.
+        known: HxW, somewhere true.
+    """
+    weight = known[..., None].astype(np.float32)
+    if known.all() or min(values.shape[:2]) == 1:
+        mean = (values * weight).sum(axis=(0, 1)) / np.maximum(weight.sum(), 1e-12)
+        return np.where(known[..., None], values, mean).astype(np.float32)
+    height, width = values.shape[:2]
+    even = ((0, height % 2), (0, width % 2), (0, 0))
+    weights = _halved(np.pad(weight, even))
+    sums = _halved(np.pad(values * weight, even))
+    means = np.asarray(sums / np.maximum(weights, 1e-12), np.float32)
+    coarse = filled(means, weights[..., 0] > 0)
+    finer = _smoothly_doubled(coarse)[:height, :width]
+    return np.where(known[..., None], values, finer)
+
+
+def _halved(values: Array) -> Array:
+    height, width, channels = values.shape
+    squares = values.reshape(height // 2, 2, width // 2, 2, channels)
+    return np.asarray(squares.mean(axis=(1, 3)))
+
+
+def _smoothly_doubled(values: Array) -> Array:
+    """Enlarge HxWxC by two with the weights 3/4 and 1/4."""
+    for axis in (0, 1):
+        edges = [(int(axis == other),) * 2 for other in (0, 1, 2)]
+        padded = np.moveaxis(np.pad(values, edges, mode="edge"), axis, 0)
+        near = 0.75 * padded[1:-1]
+        both = np.stack((near + 0.25 * padded[:-2], near + 0.25 * padded[2:]), axis=1)
+        values = np.moveaxis(both.reshape(-1, *both.shape[2:]), 0, axis)
+    return np.asarray(values, np.float32)
+
+
+def _coc(random: np.random.Generator, largest: float) -> float:
+    """Draw one circle of confusion; large ones are more frequent, as they are harder."""
+    return float(random.choice((-1, 1)) * largest * np.sqrt(random.random()))
+
+
+def _between(field: Array, limits: tuple[float, float]) -> Array:
+    first, last = limits
+    return np.asarray(first + (last - first) * field, np.float32)

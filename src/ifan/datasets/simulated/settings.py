@@ -1,0 +1,70 @@
+"""What scenes are drawn from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Simulation(BaseModel):
+    """Settings of simulated scenes; each scene draws its own values from these ranges.
+
+    Attributes:
+        height: of the pictures in pixels.
+        width: of the pictures in pixels.
+        bits: bits a sample of the views and the target, 8 or 16.
+        coc_px: range of the largest |coc| of a scene, in pixels; small ones are as frequent as
+            large ones (uniform in the logarithm). Begin a training with mild blur, (1, 6), say.
+        sharp_share: how many of the scenes have no defocus, only noise.
+        occluded_share: how many have cut-outs of other photographs in front.
+        most_occluders: the largest number of them.
+        smallest_zoom: photographs are scaled by this factor to 1.
+        electrons: range of `ifan.optics.Sensor.electrons`.
+        read_noise: range of `ifan.optics.Sensor.read_noise`.
+        highlight_gain: how many times brighter than white small white spots of a photograph may
+            be, as they were before it cut them off; they make bright discs out of focus.
+        fringed_share: how many have coloured fringes along defocused edges.
+        fringe_px: the largest difference in coc between green and another colour.
+        distorted_share: how many have radial distortion and vignetting.
+        compressed_share: how many have views that went through JPEG compression.
+        jpeg_quality: range of its quality.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    height: PositiveInt = 256
+    width: PositiveInt = 256
+    bits: Literal[8, 16] = 8
+    coc_px: tuple[PositiveFloat, PositiveFloat] = (1.0, 15.0)
+    sharp_share: Share = 0.1
+    occluded_share: Share = 0.6
+    most_occluders: PositiveInt = 3
+    smallest_zoom: Annotated[float, Field(gt=0, le=1)] = 0.5
+    electrons: tuple[PositiveFloat, PositiveFloat] = (3_000.0, 60_000.0)
+    read_noise: tuple[PositiveFloat, PositiveFloat] = (1.0, 4.0)
+    highlight_gain: Annotated[float, Field(ge=1)] = 4.0
+    fringed_share: Share = 0.2
+    fringe_px: Annotated[float, Field(ge=0, le=3)] = 0.5
+    distorted_share: Share = 0.3
+    compressed_share: Share = 0.0
+    jpeg_quality: tuple[PositiveInt, PositiveInt] = (75, 98)
+
+    @model_validator(mode="after")
+    def _ranges_ascend(self) -> Self:
+        for name in ("coc_px", "electrons", "read_noise", "jpeg_quality"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"{name} must go from the smaller to the larger value")
+        if self.jpeg_quality[1] > 100:
+            raise ValueError("jpeg_quality is at most 100")
+        return self
+
+
+def log_uniform(random: np.random.Generator, limits: tuple[float, float]) -> float:
+    """Draw a positive number such that its logarithm is uniform between two limits."""
+    low, high = limits
+    return float(np.exp(random.uniform(np.log(low), np.log(high))))

@@ -1,0 +1,209 @@
+import json
+import subprocess
+import sys
+import zlib
+from itertools import islice
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from ifan.datasets.simulated import SceneSimulator, Simulation
+
+SIZE = {"height": 64, "width": 80}
+PICTURES = ("center", "left", "right", "target")
+
+
+def simulator(photographs, seed=0, depths=None, **settings):
+    return SceneSimulator(photographs, Simulation(**(SIZE | settings)), depths=depths, seed=seed)
+
+
+def equal(one, other):
+    return all(np.array_equal(getattr(one, n), getattr(other, n)) for n in (*PICTURES, "coc"))
+
+
+def test_a_scene_is_what_training_needs(photographs):
+    for scene in islice(simulator(photographs).scenes(), 25):
+        for name in PICTURES:
+            picture = getattr(scene, name)
+            assert picture.shape == (64, 80, 3)
+            assert picture.dtype == np.float32
+            assert picture.min() >= 0
+            assert picture.max() <= 1
+            levels = picture * 255
+            np.testing.assert_allclose(levels, np.rint(levels), atol=1e-3)
+        assert scene.coc.shape == (64, 80)
+        assert scene.coc.dtype == np.float32
+        assert np.abs(scene.coc).max() <= 15 + 1e-4
+        assert scene.description
+
+
+def test_a_scene_depends_on_its_number_alone(photographs):
+    """So it does not matter which process makes it, nor what that process made before."""
+    in_order = list(islice(simulator(photographs).scenes(), 6))
+    every_second = list(islice(simulator(photographs).scenes(first=1, step=2), 3))
+    assert all(map(equal, in_order[1::2], every_second))
+    assert equal(simulator(photographs).scene(4), in_order[4])
+
+
+def test_another_number_and_another_seed_make_another_scene(photographs):
+    scene = simulator(photographs).scene(3)
+    assert not equal(scene, simulator(photographs).scene(4))
+    assert not equal(scene, simulator(photographs, seed=1).scene(3))
+
+
+def test_another_process_makes_the_same_scene(photographs, tmp_path):
+    np.save(tmp_path / "photographs.npy", photographs)
+    program = (
+        "import json, sys, zlib, numpy as np\n"
+        "from ifan.datasets.simulated import *\n"
+        "photographs = list(np.load(sys.argv[1]))\n"
+        f"scene = SceneSimulator(photographs, Simulation(**{SIZE!r}), seed=3).scene(5)\n"
+        "print(json.dumps([zlib.crc32(scene.center.tobytes()), 'torch' in sys.modules]))\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "photographs.npy")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    expected = np.ascontiguousarray(simulator(photographs, seed=3).scene(5).center)
+    assert json.loads(done.stdout) == [zlib.crc32(expected.tobytes()), False]
+
+
+def test_sharp_scenes_are_their_target_and_noise(photographs):
+    for scene in islice(simulator(photographs, sharp_share=1, electrons=(1e8, 1e8)).scenes(), 12):
+        assert np.abs(scene.coc).max() < 0.5
+        np.testing.assert_allclose(scene.center, scene.target, atol=1.5 / 255)
+        np.testing.assert_allclose(scene.left, scene.right, atol=2.5 / 255)
+
+
+def test_blurred_scenes_are_blurred(photographs):
+    settings = {"sharp_share": 0, "coc_px": (4, 12), "occluded_share": 0, "electrons": (1e6, 1e6)}
+
+    def detail(picture):
+        return np.mean(np.diff(picture, axis=0) ** 2) + np.mean(np.diff(picture, axis=1) ** 2)
+
+    scenes = list(islice(simulator(photographs, **settings).scenes(), 12))
+    ratios = [detail(scene.center) / detail(scene.target) for scene in scenes]
+    assert np.median(ratios) < 0.3
+
+
+def test_the_center_is_between_left_and_right(photographs):
+    settings = {"electrons": (1e8, 1e8), "bits": 16, "highlight_gain": 1}
+    for scene in islice(simulator(photographs, **settings).scenes(), 8):
+        between = (scene.left <= scene.center + 1e-3) & (scene.center <= scene.right + 1e-3)
+        between |= (scene.right <= scene.center + 1e-3) & (scene.center <= scene.left + 1e-3)
+        assert between.all()
+
+
+def best_shift(right, left, shifts):
+    """Which shift makes the right view most like the left one: left(x) = right(x + shift)."""
+    inner = slice(30, -30)
+    errors = [np.mean((np.roll(right, -s, axis=1) - left)[:, inner] ** 2) for s in shifts]
+    return shifts[int(np.argmin(errors))]
+
+
+def test_the_disparity_between_the_views_has_the_sign_of_the_coc(photographs):
+    """As `ifan.networks.disparity.warp_horizontally` uses it: left(x) = right(x + disparity)."""
+    settings = {"sharp_share": 0, "coc_px": (5, 9), "occluded_share": 0, "width": 160}
+    planes = [
+        scene
+        for scene in islice(simulator(photographs, **settings).scenes(), 30)
+        if scene.description.startswith("plane") and np.abs(scene.coc).mean() > 3
+    ]
+    assert len(planes) >= 3
+    for scene in planes:
+        found = best_shift(scene.right, scene.left, range(-12, 13))
+        assert found * np.sign(scene.coc[0, 0]) >= 1
+
+
+def test_compressed_scenes_lose_detail_and_their_target_does_not(photographs):
+    clean = {"electrons": (1e8, 1e8), "sharp_share": 1}
+    plain, compressed = (
+        simulator(photographs, compressed_share=share, jpeg_quality=(20, 20), **clean).scene(1)
+        for share in (0, 1)
+    )
+    np.testing.assert_array_equal(plain.target, compressed.target)
+    assert np.abs(plain.center - plain.target).mean() < 0.5 / 255
+    assert np.abs(compressed.center - compressed.target).mean() > 2 / 255
+
+
+def test_a_depth_map_decides_the_blur(photographs):
+    """A near left half, a far right half: two values of coc, on their own sides of focus."""
+    depth = np.full(photographs[0].shape[:2], 1.0, np.float32)
+    depth[:, 130:] = 4.0
+    settings = {"sharp_share": 0, "occluded_share": 0, "distorted_share": 0}
+    made = simulator(photographs[:1], depths=[depth], **settings)
+    several = 0
+    for scene in islice(made.scenes(), 10):
+        assert scene.description.startswith("depth map")
+        values = np.unique(scene.coc)
+        assert len(values) <= 2
+        several += len(values) == 2
+        assert values[0] <= 0 <= values[-1]
+    assert several >= 3
+
+
+def test_16_bit_scenes_have_more_levels(photographs):
+    few, many = (simulator(photographs, bits=bits).scene(0).center for bits in (8, 16))
+    assert len(np.unique(few)) <= 256 < len(np.unique(many))
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.float32])
+def test_photographs_may_be_of_any_depth(photographs, kind):
+    scale = 257 if kind == np.uint16 else 1 / 255
+    same = [(photograph * kind(scale)).astype(kind) for photograph in photographs]
+    one, other = simulator(photographs).scene(2), simulator(same).scene(2)
+    np.testing.assert_allclose(one.center, other.center, atol=1.5 / 255)
+
+
+def test_photographs_that_are_too_small_are_continued(photographs):
+    scene = simulator([photographs[0][:40, :50]], coc_px=(12, 12), sharp_share=0).scene(0)
+    assert scene.center.shape == (64, 80, 3)
+
+
+def test_photographs_may_be_read_when_they_are_asked_for(photographs):
+    class Reader:
+        asked = 0
+
+        def __len__(self):
+            return len(photographs)
+
+        def __getitem__(self, number):
+            self.asked += 1
+            return photographs[number]
+
+    reader = Reader()
+    made = simulator(reader)
+    assert reader.asked == 0
+    assert equal(made.scene(0), simulator(photographs).scene(0))
+
+
+def test_a_scene_without_photographs_is_refused():
+    with pytest.raises(ValueError, match="at least one photograph"):
+        simulator([])
+
+
+@pytest.mark.parametrize(
+    ("depth", "message"),
+    [(np.ones((5, 6), np.float32), "must be"), (np.zeros((220, 260), np.float32), "positive")],
+)
+def test_depths_that_do_not_fit_are_refused(photographs, depth, message):
+    with pytest.raises(ValueError, match=message):
+        simulator(photographs[:1], depths=[depth]).scene(0)
+
+
+def test_depths_must_be_as_many_as_photographs(photographs):
+    with pytest.raises(ValueError, match="3 photographs, but 1 depths"):
+        simulator(photographs, depths=[None])
+
+
+def test_grey_photographs_are_refused(photographs):
+    with pytest.raises(ValueError, match="HxWx3"):
+        simulator([photographs[0][..., 0]]).scene(0)
+
+
+@pytest.mark.parametrize(
+    "impossible",
+    [{"coc_px": (3, 2)}, {"jpeg_quality": (90, 101)}, {"sharp_share": 1.5}, {"blur": 3}],
+)
+def test_impossible_settings_are_refused(impossible):
+    with pytest.raises(ValidationError):
+        Simulation(**impossible)
