@@ -7,10 +7,11 @@ import itertools
 import re
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
+from hypothesis import strategies as st
 
 Order: TypeAlias = Literal["big", "little"]
 
@@ -340,3 +341,15 @@ def _entries_of(data: bytes, base: int) -> Iterator[tuple[int, int, Order]]:
                 waiting += struct.unpack_from(order + offset, data, entry + (12 if big else 8))
         following = struct.unpack_from(order + offset, data, position + min(count, 64) * size)
         waiting += [number for number in following if number]
+
+
+@st.composite
+def damaged_samples(
+    draw: st.DrawFn, samples: Callable[[], Sequence[bytes]], *, header: int
+) -> bytes:
+    """Draw a file with some bytes changed, mostly in its first `header` ones, or cut short."""
+    data = bytearray(draw(st.sampled_from(samples())))
+    places = st.one_of(st.integers(0, min(header, len(data)) - 1), st.integers(0, len(data) - 1))
+    for place, value in draw(st.lists(st.tuples(places, st.integers(0, 255)), max_size=6)):
+        data[place] = value
+    return bytes(data[: draw(st.one_of(st.just(len(data)), st.integers(0, len(data))))])

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
+from damage import damaged_samples
 from ifan.images import boxes, jpegxl
 from ifan.images.colour import display_p3
 from ifan.images.errors import DecodingError
@@ -351,17 +352,8 @@ def samples():
     return [described, described + boxes.written(b"brob", b"Exif" + packed), bare]
 
 
-@st.composite
-def damaged(draw):
-    data = bytearray(draw(st.sampled_from(samples())))
-    places = st.one_of(st.integers(0, 80), st.integers(0, len(data) - 1))
-    for place, value in draw(st.lists(st.tuples(places, st.integers(0, 255)), max_size=6)):
-        data[place] = value
-    return bytes(data[: draw(st.one_of(st.just(len(data)), st.integers(0, len(data))))])
-
-
 @settings(max_examples=500, deadline=None)
-@given(damaged())
+@given(damaged_samples(samples, header=81))
 def test_damage_does_no_harm(data):
     assert isinstance(jpegxl.completed(Metadata(), data), Metadata)
     assert jpegxl.is_animated(data) in (True, False)

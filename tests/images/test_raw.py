@@ -10,9 +10,9 @@ import pytest
 import pyvips
 import tifffile
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
+from damage import damaged_samples
 from ifan.images import boxes, raw
 from ifan.images.errors import DecodingError
 from ifan.images.metadata import Metadata
@@ -385,17 +385,8 @@ def samples():
     return [sub, thumbnail_with("cfa"), b"IIU\0" + sub[4:], cr3(blocks, XMP)]
 
 
-@st.composite
-def damaged(draw):
-    data = bytearray(draw(st.sampled_from(samples())))
-    places = st.one_of(st.integers(0, min(500, len(data)) - 1), st.integers(0, len(data) - 1))
-    for place, value in draw(st.lists(st.tuples(places, st.integers(0, 255)), max_size=6)):
-        data[place] = value
-    return bytes(data[: draw(st.one_of(st.just(len(data)), st.integers(0, len(data))))])
-
-
 @settings(max_examples=500, deadline=None)
-@given(damaged())
+@given(damaged_samples(samples, header=500))
 def test_damage_does_no_harm(data):
     assert isinstance(raw.completed(Metadata(), data), Metadata)
     assert raw.recognises(data) in (True, False)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import pyvips
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
+from damage import damaged_samples
 from ifan.images import webp
 from ifan.images.metadata import Metadata, from_header
 from ifan.images.tiff_structure import StructureError
@@ -180,17 +180,8 @@ def samples():
     return [*plain, *(webp.embed(data, Metadata(exif_block(), XMP)) for data in plain)]
 
 
-@st.composite
-def damaged(draw):
-    data = bytearray(draw(st.sampled_from(samples())))
-    places = st.one_of(st.integers(0, 40), st.integers(0, len(data) - 1))
-    for place, value in draw(st.lists(st.tuples(places, st.integers(0, 255)), max_size=6)):
-        data[place] = value
-    return bytes(data[: draw(st.one_of(st.just(len(data)), st.integers(0, len(data))))])
-
-
 @settings(max_examples=300, deadline=None)
-@given(damaged())
+@given(damaged_samples(samples, header=41))
 def test_damage_does_no_harm(data):
     assert isinstance(webp.completed(Metadata(), data), Metadata)
     assert webp.is_animated(data) in (True, False)

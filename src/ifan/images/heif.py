@@ -89,18 +89,6 @@ def nclx(data: bytes) -> tuple[int, int, int] | None:
     return None
 
 
-def bit_depth(data: bytes) -> int | None:
-    """Return the number of bits of each channel, None if the file does not say."""
-    readers = (_bits_of_av1, _bits_of_hevc, _bits_of_pixels)
-    for item in _described_items(data):
-        for kind, read in zip((b"av1C", b"hvcC", b"pixi"), readers, strict=True):
-            box = first(iter(item), kind)
-            bits = read(data[box.content : box.end]) if box else None
-            if bits:
-                return bits
-    return None
-
-
 def is_premultiplied(data: bytes) -> bool:
     """Tell whether the colours of the picture are multiplied with its alpha."""
     try:
@@ -235,21 +223,6 @@ def _described_items(data: bytes) -> Iterator[list[Box]]:
             item = made_of[item][0] if item in made_of else None
     except StructureError:
         return
-
-
-def _bits_of_av1(content: bytes) -> int | None:
-    if len(content) < 3:
-        return None
-    return (12 if content[2] & 0x20 else 10) if content[2] & 0x40 else 8
-
-
-def _bits_of_hevc(content: bytes) -> int | None:
-    return (content[17] & 7) + 8 if len(content) > 17 else None
-
-
-def _bits_of_pixels(content: bytes) -> int | None:
-    # Version and flags, the number of channels, the bits of each.
-    return max(content[5:], default=0) or None
 
 
 def _frames(data: bytes, track: Box) -> int:
