@@ -83,7 +83,7 @@ def judge(source: Source) -> Finding:
     try:
         pixels = read_pixels(source.photograph)
         if sharpness(pixels) < ENOUGH_SHARPNESS:
-            return Finding(source, f"{source.photograph}: is not sharp; left out")
+            return Finding(source, f"{source.photograph}: is not sharp; {source.name} is left out")
         if source.depth is not None:
             _require_size(read_depth(source.depth), pixels, source.depth)
         return Finding(source, None, *checksums(source))
