@@ -73,7 +73,7 @@ def simulate(
     sharp: Annotated[
         float, typer.Option(min=0, max=1, metavar="SHARE", help="Share of scenes without defocus.")
     ] = 0.1,
-    bits: Annotated[int, typer.Option(help="Bits a sample: 8 or 16.")] = 8,
+    bits: Annotated[int, typer.Option(metavar="8|16", help="Bits a sample.")] = 8,
 ) -> None:
     """Simulate dual-pixel photographs that are out of focus, from sharp ones.
 
