@@ -39,7 +39,9 @@ def test_importing_the_package_loads_nothing_heavy(program):
     assert loaded_by(program) == set()
 
 
-@pytest.mark.parametrize("command", ["", "deblur", "defocus-map", "models", "models list"])
+@pytest.mark.parametrize(
+    "command", ["", "deblur", "defocus-map", "models", "models list", "data", "data simulate"]
+)
 def test_help_loads_nothing_heavy(command):
     program = "from ifan.commands import main\nmain()"
     # Typer may bring pydantic to check the arguments of a command.

@@ -7,7 +7,7 @@ from ifan.engines.selection import ENGINES, INSTALL, choose, installed
 def test_version_and_what_can_be_done(ifan):
     assert ifan("--version").stdout == f"ifan {__version__}\n"
     said = ifan("--help").stdout
-    for command in ("deblur", "defocus-map", "models", "doctor"):
+    for command in ("deblur", "defocus-map", "models", "data", "doctor"):
         assert f"\n  {command} " in said
     assert ifan("-h").stdout == said
     # Nothing asked is bad use, and answered with help.
@@ -34,6 +34,11 @@ def test_version_and_what_can_be_done(ifan):
         ("models import", "--name --sample-bits --overwrite"),
         ("models export", "--output -o --overwrite"),
         ("models download", "--address --sha256"),
+        (
+            "data simulate",
+            "--photos --out -o --scenes --size --seed --processes --depths --max-radius --sharp"
+            " --bits",
+        ),
     ],
 )
 def test_help_names_every_option(ifan, command, options):

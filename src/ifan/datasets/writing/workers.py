@@ -1,0 +1,115 @@
+"""Several processes that share work and end with the one that started them."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from itertools import islice
+from multiprocessing.connection import wait as wait_for
+from typing import TypeVar
+
+from ifan.errors import IfanError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+# Several threads in each of several processes would only be in each other's way.
+_ONE_THREAD = dict.fromkeys(
+    ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "VIPS_CONCURRENCY"), "1"
+)
+
+# Tasks handed out ahead for each process, so that none waits for a slow one elsewhere.
+_AHEAD = 4
+
+# How often it is asked whether to stop, in seconds.
+_PATIENCE = 0.2
+
+# Windows waits for no more at once.
+_MOST_PROCESSES = 61
+
+
+def usable_processors() -> int:
+    """Return how many processors this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def shared(
+    work: Callable[[Task], Result],
+    tasks: Iterable[Task],
+    processes: int,
+    stopped: Callable[[], bool],
+) -> Generator[Result, None, None]:
+    """Do tasks in several processes, and yield the results in order.
+
+    Args:
+        work: does one; it and all it takes and gives can be pickled.
+        tasks: in order.
+        processes: how many.
+        stopped: asked now and then; once it is true, what is begun is finished, and no more.
+
+    Raises:
+        IfanError: what `work` raises, or a process was ended from outside.
+    """
+    with _pool(min(processes, _MOST_PROCESSES)) as pool:
+        queue: deque[Future[Result]] = deque()
+        source = iter(tasks)
+        try:
+            while not stopped():
+                more = islice(source, _AHEAD * processes - len(queue))
+                queue += [pool.submit(work, task) for task in more]
+                if not queue:
+                    return
+                wait(islice(queue, 1), timeout=_PATIENCE)
+                if queue[0].done():
+                    yield queue.popleft().result()
+        except BrokenProcessPool as error:
+            if not stopped():  # a signal may have been for all processes
+                reason = "one of its processes was ended, perhaps as memory ran out"
+                remedy = "give fewer --processes; the same command goes on where this one was"
+                raise IfanError("ifan", reason, remedy) from error
+        except MemoryError as error:
+            raise IfanError("ifan", "memory ran out", "give fewer --processes") from error
+
+
+@contextmanager
+def _pool(processes: int) -> Iterator[ProcessPoolExecutor]:
+    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    os.environ.update(_ONE_THREAD)
+    # Not forked: threads of libraries do not survive that.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_begin)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _begin() -> None:
+    """Prepare a process: it ends when it is told, not by Ctrl-C, and when its parent is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    # What decoders warn of does not matter here, and would be said once for each process.
+    logging.getLogger("ifan").addHandler(logging.NullHandler())
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait_for([parent.sentinel])
+        os._exit(1)
