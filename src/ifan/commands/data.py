@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
@@ -15,14 +15,29 @@ from ifan.commands.progress import progress_over
 from ifan.errors import in_one_line
 
 if TYPE_CHECKING:
+    from ifan.datasets.folders import Bits
     from ifan.datasets.writing import Work
 
-app = typer.Typer(help="Make pictures to train with.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Make, check and prepare pictures to train with.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
-
-@app.callback()
-def _data() -> None:
-    """Keep `simulate` a command of its own, though it is the only one."""
+Root = Annotated[
+    Path,
+    typer.Argument(
+        parser=options.path,
+        metavar="ROOT",
+        help="A folder in the layout of DPDD, or with pairs in source and target.",
+    ),
+]
+Split = Annotated[
+    Literal["train", "val", "test"], typer.Option("--split", help="Which part of the data set.")
+]
+NoViews = Annotated[
+    bool, typer.Option("--no-views", help="Leave left and right dual-pixel views out.")
+]
 
 
 @app.command("simulate")
@@ -92,6 +107,87 @@ def simulate(
     typer.echo(
         in_one_line(f"{out}: {scenes} scenes of {work.used} photographs, {work.left_out} left out")
     )
+
+
+@app.command("check")
+def check(
+    root: Root,
+    split: Split = "train",
+    crop: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Side of the training crops in pixels.")
+    ] = 256,
+    no_views: NoViews = False,
+) -> None:
+    """Find what would disturb a training, before it starts.
+
+    Views that are missing, pictures without a partner, damaged ones, those of different sizes or
+    bits, and those that are smaller than the crop: a line each.
+    """
+    with stopping.deferred():
+        from ifan.datasets.checking import problems_of
+        from ifan.datasets.folders import open_folder
+
+    examples = open_folder(root, split, views=not no_views)
+    found = 0
+    with (
+        stopping.deferred(),
+        closing(problems_of(examples, crop, stopped=stopping.asked)) as results,
+    ):
+        for problems in _with_progress(results, range(len(examples))):
+            for problem in problems:
+                typer.echo(str(problem), err=True)
+            found += len(problems)
+    what = "1 problem" if found == 1 else f"{found or 'no'} problems"
+    typer.echo(in_one_line(f"{root}: {len(examples)} examples for {split}, {what}"))
+    if found:
+        raise typer.Exit(1)
+
+
+@app.command("prepare")
+def prepare(
+    root: Root,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", "-o", parser=options.path, metavar="FOLDER", help="Where the data set goes."
+        ),
+    ],
+    split: Split = "train",
+    bits: Annotated[
+        int, typer.Option(metavar="8|16", help="Bits a sample; of 16, 8 are cut off.")
+    ] = 8,
+    no_views: NoViews = False,
+    shards: Annotated[
+        bool,
+        typer.Option("--shards", help="Archives of PNG, for sets that are larger than a disk."),
+    ] = False,
+    shard_size: Annotated[
+        float, typer.Option(min=0.001, metavar="GB", help="How large an archive becomes.")
+    ] = 1.0,
+) -> None:
+    """Prepare pictures so that a training need not wait for them.
+
+    Decoded, in large files of which a crop reads only what it needs; or, with --shards, as archives
+    that can be put on a web server and are fetched one by one. Then train with FOLDER, or its
+    address, in place of ROOT. The same command goes on where an earlier one was stopped.
+    """
+    if bits not in (8, 16):
+        raise typer.BadParameter("--bits is 8 or 16")
+    with stopping.deferred():
+        from ifan.datasets.folders import open_folder
+        from ifan.datasets.packing import pack
+        from ifan.datasets.shards import shard
+
+    examples = open_folder(root, split, views=not no_views, bits=cast("Bits", bits))
+    if shards:
+        size = int(shard_size * 1e9)
+        preparation = shard(examples, out / split, part_bytes=size, stopped=stopping.asked)
+    else:
+        preparation = pack(examples, out / split, stopped=stopping.asked)
+    with stopping.deferred(), closing(preparation.make()) as made:
+        for _ in _with_progress(made, preparation.missing):
+            pass
+    typer.echo(in_one_line(f"{out}: {len(examples)} examples for {split}"))
 
 
 def _run(work: Work) -> None:

@@ -6,6 +6,7 @@
 | Eq. 1 and Fig. 3, iterative adaptive convolution | `ifan.networks.iac` |
 | Fig. 4, disparity map estimation | `ifan.networks.disparity` |
 | Fig. 5, reblurring | `ifan.networks.reblurring` |
+| Tables 1 and 5, what it is compared with | `ifan.networks.ablations` |
 """
 
 from ifan.networks.iac import SeparableFilters, iterative_adaptive_convolution

@@ -13,8 +13,9 @@ CVPR 2021.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import NamedTuple, cast
+from typing import ClassVar, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -58,30 +59,27 @@ class FilterPrediction(NamedTuple):
 
     Attributes:
         deblurred: the all-in-focus picture, Nx3xHxW, sRGB-coded, not clipped.
-        prediction: all filters and biases, N x iterations*7*4*width x H/8 x W/8, in the order of
-            `ifan.networks.iac`; the reblurring network reads it.
+        prediction: the filter predictor's whole output, N x values*4*width x H/8 x W/8, which the
+            reblurring network reads; of an IFAN iterations*7 values for each channel, in the order
+            of `ifan.networks.iac`. None if the network predicts no filters.
     """
 
     deblurred: Tensor
-    prediction: Tensor
+    prediction: Tensor | None
 
 
-class FilterPredictor(nn.Module):
-    """From encoder feature and disparity map to the filters of the IAC (paper, Fig. 2).
+class FilterPredictor(nn.Module, ABC):
+    """From encoder feature and disparity map to filters (paper, Fig. 2).
 
     Args:
         channels: channels C of the feature that the filters are for.
-        iterations: number of IAC iterations, the paper's N.
-        shared_filters: the vertical filter serves in both directions; at inference the
-            horizontal one is then not computed.
+        values: how many numbers make the filters of one channel in one cell.
     """
 
-    def __init__(self, channels: int, iterations: int, *, shared_filters: bool) -> None:
+    def __init__(self, channels: int, values: int) -> None:
         super().__init__()
         self.channels = channels
-        self.iterations = iterations
-        self.shared_filters = shared_filters
-        self.disparity_encoder = activated_conv3x3(1, channels)
+        self.disparity_encoder: nn.Module = activated_conv3x3(1, channels)
         self.fusion = nn.Sequential(
             activated_conv3x3(2 * channels, channels),
             ResidualBlock(channels, units=2),
@@ -93,7 +91,7 @@ class FilterPredictor(nn.Module):
             ResidualBlock(channels, units=2),
             ResidualBlock(channels, units=2),
         )
-        self.output = nn.Conv2d(channels, iterations * PARTS * channels, 1)
+        self.output = nn.Conv2d(channels, values * channels, 1)
 
     def trunk(self, encoded: Tensor, disparity: Tensor) -> Tensor:
         """Return the feature from which a 1x1 convolution makes the filters, NxCxhxw."""
@@ -101,8 +99,32 @@ class FilterPredictor(nn.Module):
         return cast("Tensor", self.refinement(self.fusion(fused)))
 
     def forward(self, encoded: Tensor, disparity: Tensor) -> Tensor:
-        """Return the whole prediction, N x iterations*7*C x h x w; large, for training only."""
+        """Return the whole prediction, N x values*C x h x w; large, for training only."""
         return cast("Tensor", self.output(self.trunk(encoded, disparity)))
+
+    @abstractmethod
+    def copying_bias(self) -> Tensor:
+        """Return the bias of `output` whose filters copy: all taps are 0, those in the middle 1."""
+
+
+class SeparableFilterPredictor(FilterPredictor):
+    """The predictor of the filters of the IAC.
+
+    Args:
+        channels: channels C of the feature that the filters are for.
+        iterations: number of IAC iterations, the paper's N.
+        shared_filters: the vertical filter serves in both directions; at inference the
+            horizontal one is then not computed.
+    """
+
+    def __init__(self, channels: int, iterations: int, *, shared_filters: bool) -> None:
+        super().__init__(channels, iterations * PARTS)
+        self.iterations = iterations
+        self.shared_filters = shared_filters
+
+    def split(self, prediction: Tensor) -> Iterator[SeparableFilters]:
+        """Take the whole prediction apart into the filters of each iteration."""
+        return split_prediction(prediction, self.channels, shared_filters=self.shared_filters)
 
     def one_by_one(self, encoded: Tensor, disparity: Tensor) -> Iterator[SeparableFilters]:
         """Yield the filters of each iteration, made when asked for.
@@ -122,6 +144,12 @@ class FilterPredictor(nn.Module):
             horizontal = vertical if self.shared_filters else (taps[3], taps[4], taps[5])
             yield SeparableFilters(vertical, horizontal, taps[-1])
 
+    def copying_bias(self) -> Tensor:
+        """Return the bias of `output` whose filters all are (0, 1, 0)."""
+        bias = torch.zeros(self.iterations, PARTS, self.channels)
+        bias[:, [TAPS // 2, TAPS + TAPS // 2]] = 1
+        return bias.flatten()
+
     def _without_horizontal(self, rows: Tensor) -> Tensor:
         vertical = TAPS * self.channels
         return torch.cat((rows[:vertical], rows[2 * vertical :]))
@@ -134,15 +162,16 @@ class Reconstructor(nn.Module):
         width: base channel count.
         output_activation: a leaky ReLU follows the last convolution, as in the released
             implementation.
+        units: residual units at 1/8 of the size.
     """
 
-    def __init__(self, width: int, *, output_activation: bool) -> None:
+    def __init__(self, width: int, *, output_activation: bool, units: int = 3) -> None:
         super().__init__()
         self.output_activation = output_activation
         channels = 4 * width
         self.bottleneck = nn.Sequential(
             activated_conv3x3(channels, channels),
-            ResidualBlock(channels, units=3),
+            ResidualBlock(channels, units),
             activated_conv3x3(channels, channels),
         )
         sizes = ((4 * width, 4 * width), (4 * width, 2 * width), (2 * width, width))
@@ -176,46 +205,52 @@ class Reconstructor(nn.Module):
         return leaky_relu_(residual) if self.output_activation else residual
 
 
-class IFAN(nn.Module):
-    """The network of the paper and its variants.
+class DeblurringNetwork(nn.Module, ABC):
+    """What the IFAN has in common with the networks that the paper compares it with.
+
+    Between encoders and reconstructor, at 1/8 of the size, each network has its own way from the
+    defocused feature to the deblurred one.
 
     Args:
         width: base channel count; 32 in the paper.
-        iterations: number of IAC iterations, the paper's N; 17 in the paper.
-        dual_pixel: the filters are predicted from the left and right dual-pixel views.
-        shared_filters: the reading of the IAC that released checkpoints were trained with, in
-            which the vertical filter serves in both directions; False is Eq. 1.
+        dual_pixel: the filter encoder reads the left and right dual-pixel views.
         output_activation: a leaky ReLU follows the reconstructor's last convolution, which
             released checkpoints need.
+
+    Attributes:
+        estimates_disparity: it has a disparity map estimator, which the disparity loss trains.
+        predicts_filters: it has a filter predictor, which the reblurring loss trains.
 
     Pictures are sRGB-coded tensors Nx3xHxW in [0, 1], H and W multiples of 8.
     """
 
-    def __init__(
-        self,
-        width: int = 32,
-        iterations: int = 17,
-        dual_pixel: bool = False,
-        shared_filters: bool = False,
-        output_activation: bool = True,
-    ) -> None:
+    estimates_disparity: ClassVar[bool]
+    predicts_filters: ClassVar[bool]
+
+    disparity_estimator: DisparityMapEstimator
+    filter_predictor: FilterPredictor
+    reconstructor: Reconstructor
+
+    def __init__(self, width: int, *, dual_pixel: bool = False, output_activation: bool) -> None:
         super().__init__()
         self.width = width
-        self.iterations = iterations
         self.dual_pixel = dual_pixel
-        self.shared_filters = shared_filters
         self.output_activation = output_activation
-        channels = 4 * width
         self.feature_extractor = Encoder(3, width)
         self.filter_encoder = Encoder(6 if dual_pixel else 3, width)
-        self.disparity_estimator = DisparityMapEstimator(channels)
-        self.filter_predictor = FilterPredictor(channels, iterations, shared_filters=shared_filters)
-        self.reconstructor = Reconstructor(width, output_activation=output_activation)
+
+    @abstractmethod
+    def deblur_feature(self, encoded: Tensor, defocused: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Map the encoder feature and the defocused feature e_B to the deblurred one.
+
+        Returns:
+            The deblurred feature, Nx4*widthxH/8xW/8, and the whole filter prediction, if any.
+        """
 
     def forward(
         self, center: Tensor, left: Tensor | None = None, right: Tensor | None = None
     ) -> Tensor:
-        """Deblur a picture, producing the filters one iteration at a time.
+        """Deblur a picture.
 
         Args:
             center: the defocused picture.
@@ -228,29 +263,16 @@ class IFAN(nn.Module):
         Raises:
             ValueError: the views are not those of this network, or their size is unsuitable.
         """
-        return self.deblur(center, left, right).deblurred
-
-    def deblur(
-        self, center: Tensor, left: Tensor | None = None, right: Tensor | None = None
-    ) -> Deblurring:
-        """Do what `forward` does, and return the disparity map that it made on the way, too."""
-        # The filter encoder runs first: its full-size activations are gone before the feature
-        # extractor makes the skips, which stay until the end.
-        encoded = self.filter_encoder(self._filter_views(center, left, right))
-        disparity = self.disparity_estimator(encoded)
-        filters = self.filter_predictor.one_by_one(encoded, disparity)
-        return Deblurring(self._reconstruct(center, filters), disparity)
+        return self.deblur_for_training(center, left, right).deblurred
 
     def deblur_for_training(
         self, center: Tensor, left: Tensor | None = None, right: Tensor | None = None
     ) -> FilterPrediction:
         """Do what `forward` does from a whole prediction, which the reblurring network needs."""
         encoded = self.filter_encoder(self._filter_views(center, left, right))
-        prediction = self.filter_predictor(encoded, self.disparity_estimator(encoded))
-        filters = split_prediction(
-            prediction, self.filter_predictor.channels, shared_filters=self.shared_filters
-        )
-        return FilterPrediction(self._reconstruct(center, filters), prediction)
+        *skips, defocused = self.feature_extractor.pyramid(center)
+        deblurred_feature, prediction = self.deblur_feature(encoded, defocused)
+        return FilterPrediction(self.reconstructor(deblurred_feature, skips) + center, prediction)
 
     def disparity(
         self,
@@ -270,29 +292,13 @@ class IFAN(nn.Module):
             Nx1xH/8xW/8, in cells of that map.
 
         Raises:
-            ValueError: the views are not those of this network, or their size is unsuitable.
+            ValueError: the views are not those of this network, or their size is unsuitable; or
+                the network estimates no disparity.
         """
+        if not self.estimates_disparity:
+            raise ValueError(f"{type(self).__name__} has no disparity map estimator")
         views = self._filter_views(center, left, right)
         return cast("Tensor", self.disparity_estimator(self.filter_encoder(views)))
-
-    def filters(
-        self, center: Tensor, left: Tensor | None = None, right: Tensor | None = None
-    ) -> Tensor:
-        """Return the whole prediction in the order of released checkpoints, for inspection.
-
-        Returns:
-            N x iterations*7*4*width x H/8 x W/8: all filters, then all biases, see
-            `ifan.networks.iac.released_channel_order`.
-        """
-        encoded = self.filter_encoder(self._filter_views(center, left, right))
-        prediction = self.filter_predictor(encoded, self.disparity_estimator(encoded))
-        order = released_channel_order(self.iterations, self.filter_predictor.channels)
-        return cast("Tensor", prediction[:, order.argsort()])
-
-    def _reconstruct(self, center: Tensor, filters: Iterator[SeparableFilters]) -> Tensor:
-        *skips, defocused = self.feature_extractor.pyramid(center)
-        deblurred_feature = iterative_adaptive_convolution(defocused, filters)
-        return cast("Tensor", self.reconstructor(deblurred_feature, skips)) + center
 
     def _filter_views(
         self, center: Tensor | None, left: Tensor | None, right: Tensor | None
@@ -310,6 +316,87 @@ class IFAN(nn.Module):
         if not torch.onnx.is_in_onnx_export():
             _require_suitable_size(*views, *(() if center is None else (center,)))
         return torch.cat(views, dim=1) if len(views) > 1 else views[0]
+
+
+class IFAN(DeblurringNetwork):
+    """The network of the paper and its variants.
+
+    Args:
+        width: base channel count; 32 in the paper.
+        iterations: number of IAC iterations, the paper's N; 17 in the paper.
+        dual_pixel: the filters are predicted from the left and right dual-pixel views.
+        shared_filters: the reading of the IAC that released checkpoints were trained with, in
+            which the vertical filter serves in both directions; False is Eq. 1.
+        output_activation: a leaky ReLU follows the reconstructor's last convolution, which
+            released checkpoints need.
+
+    Pictures are sRGB-coded tensors Nx3xHxW in [0, 1], H and W multiples of 8.
+    """
+
+    estimates_disparity = True
+    predicts_filters = True
+
+    filter_predictor: SeparableFilterPredictor
+
+    def __init__(
+        self,
+        width: int = 32,
+        iterations: int = 17,
+        dual_pixel: bool = False,
+        shared_filters: bool = False,
+        output_activation: bool = True,
+    ) -> None:
+        super().__init__(width, dual_pixel=dual_pixel, output_activation=output_activation)
+        self.iterations = iterations
+        self.shared_filters = shared_filters
+        channels = 4 * width
+        self.disparity_estimator = DisparityMapEstimator(channels)
+        self.filter_predictor = SeparableFilterPredictor(
+            channels, iterations, shared_filters=shared_filters
+        )
+        self.reconstructor = Reconstructor(width, output_activation=output_activation)
+
+    def forward(
+        self, center: Tensor, left: Tensor | None = None, right: Tensor | None = None
+    ) -> Tensor:
+        """Deblur a picture, producing the filters one iteration at a time.
+
+        Args, returns and raises what `DeblurringNetwork.forward` does.
+        """
+        return self.deblur(center, left, right).deblurred
+
+    def deblur(
+        self, center: Tensor, left: Tensor | None = None, right: Tensor | None = None
+    ) -> Deblurring:
+        """Do what `forward` does, and return the disparity map that it made on the way, too."""
+        # The filter encoder runs first: its full-size activations are gone before the feature
+        # extractor makes the skips, which stay until the end.
+        encoded = self.filter_encoder(self._filter_views(center, left, right))
+        disparity = self.disparity_estimator(encoded)
+        *skips, defocused = self.feature_extractor.pyramid(center)
+        filters = self.filter_predictor.one_by_one(encoded, disparity)
+        deblurred_feature = iterative_adaptive_convolution(defocused, filters)
+        return Deblurring(self.reconstructor(deblurred_feature, skips) + center, disparity)
+
+    def deblur_feature(self, encoded: Tensor, defocused: Tensor) -> tuple[Tensor, Tensor]:
+        """Apply the IAC to e_B, see `DeblurringNetwork.deblur_feature`."""
+        prediction = self.filter_predictor(encoded, self.disparity_estimator(encoded))
+        filters = self.filter_predictor.split(prediction)
+        return iterative_adaptive_convolution(defocused, filters), prediction
+
+    def filters(
+        self, center: Tensor, left: Tensor | None = None, right: Tensor | None = None
+    ) -> Tensor:
+        """Return the whole prediction in the order of released checkpoints, for inspection.
+
+        Returns:
+            N x iterations*7*4*width x H/8 x W/8: all filters, then all biases, see
+            `ifan.networks.iac.released_channel_order`.
+        """
+        encoded = self.filter_encoder(self._filter_views(center, left, right))
+        prediction = self.filter_predictor(encoded, self.disparity_estimator(encoded))
+        order = released_channel_order(self.iterations, self.filter_predictor.channels)
+        return cast("Tensor", prediction[:, order.argsort()])
 
 
 def _require_suitable_size(*views: Tensor) -> None:

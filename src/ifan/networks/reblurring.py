@@ -27,6 +27,8 @@ class ReblurringNetwork(nn.Module):
         reblurring_iterations: iterations of its own IAC; by default what the authors took for N.
         shared_filters: apply the vertical filter in both directions, as the released
             implementation did.
+        prediction_channels: channels of the prediction that it reads, where it is that of another
+            network than an IFAN: its filter predictor's `output.out_channels`.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class ReblurringNetwork(nn.Module):
         iterations: int = 17,
         reblurring_iterations: int | None = None,
         shared_filters: bool = False,
+        prediction_channels: int | None = None,
     ) -> None:
         super().__init__()
         if reblurring_iterations is None:
@@ -44,8 +47,10 @@ class ReblurringNetwork(nn.Module):
         self.reblurring_iterations = reblurring_iterations
         self.shared_filters = shared_filters
         channels = 4 * width
+        if prediction_channels is None:
+            prediction_channels = iterations * PARTS * channels
         self.filter_inverter = nn.Sequential(
-            activated_conv3x3(iterations * PARTS * channels, channels),
+            activated_conv3x3(prediction_channels, channels),
             ResidualBlock(channels, units=2),
             ResidualBlock(channels, units=2),
             conv3x3(channels, reblurring_iterations * PARTS * COLOURS),
@@ -56,7 +61,7 @@ class ReblurringNetwork(nn.Module):
 
         Args:
             prediction: the filter predictor's whole output, N x iterations*7*4*width x h x w,
-                in the order of `ifan.networks.iac`.
+                in the order of `ifan.networks.iac`; or N x `prediction_channels` x h x w.
             sharp: the all-in-focus target at 1/8 size, Nx3xhxw.
 
         Returns:
