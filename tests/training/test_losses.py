@@ -8,14 +8,10 @@ import torch
 from ifan.models.released import released_name
 from ifan.networks import IFAN, ReblurringNetwork
 from ifan.networks.disparity import downsample, warp_horizontally
-from ifan.training.losses import (
-    deblurring_loss,
-    disparity_loss,
-    reblur,
-    reblurring_loss,
-    warp_right_to_left,
-)
+from ifan.training.losses import DIFFERENCES, Tasks, reblur, warp_right_to_left
+from ifan.training.views import Views
 
+ALL = {"deblurring": 1.0, "disparity": 1.0, "reblurring": 1.0}
 READINGS = {"shared_filter": True, "separate_filters": False}
 
 
@@ -53,19 +49,21 @@ def test_auxiliary_pictures(networks, values):
 
 def test_losses_and_gradients(networks, values, golden, reading):
     expected = golden("ifan_n17_train.json")[reading]
-    network, reblurring = networks
-    center, target = values["input"], values["target"]
-    result = network.deblur_for_training(center)
+    tasks = Tasks(*networks, ALL)
+    outcome = tasks(
+        Views(values["input"], values["target"], left=values["left"], right=values["right"])
+    )
     losses = {
-        "loss_deblur": deblurring_loss(result.deblurred, target),
-        "loss_disparity": disparity_loss(network, values["left"], values["right"]),
-        "loss_reblur": reblurring_loss(reblurring, result.prediction, target, center),
+        "loss_deblur": outcome.losses["deblurring"],
+        "loss_disparity": outcome.losses["disparity"],
+        "loss_reblur": outcome.losses["reblurring"],
+        "loss_total": outcome.total,
     }
-    losses["loss_total"] = sum(losses.values())
     for name, loss in losses.items():
         assert loss.item() == pytest.approx(expected[name], rel=1e-6), name
 
-    losses["loss_total"].backward()
+    outcome.total.backward()
+    network, reblurring = networks
     gradients = {
         prefix + released_name(name): parameter.grad
         for prefix, module in (("", network), ("reblurNet.", reblurring))
@@ -83,8 +81,6 @@ def test_a_dual_pixel_network_estimates_from_both_views():
     disparity = network.disparity(left=left, right=right)
     expected = warp_horizontally(downsample(right), disparity)
     assert torch.equal(warp_right_to_left(network, left, right), expected)
-    loss = disparity_loss(network, left, right)
-    torch.testing.assert_close(loss, (expected - downsample(left)).square().mean())
 
 
 def test_the_disparity_loss_is_smallest_at_the_true_disparity():
@@ -95,7 +91,11 @@ def test_the_disparity_loss_is_smallest_at_the_true_disparity():
         part.repeat_interleave(8, -1).repeat_interleave(8, -2)
         for part in (cells[..., 2:], cells[..., :-2])
     )
-    losses = {d: disparity_loss(ConstantDisparity(d), left, right) for d in (-2.0, 0.0, 2.0)}
+    views = Views(left, left, left, right)
+    losses = {
+        disparity: Tasks(ConstantDisparity(disparity), None, {"disparity": 1.0})(views).total
+        for disparity in (-2.0, 0.0, 2.0)
+    }
     assert min(losses, key=losses.get) == 2.0
 
 
@@ -111,22 +111,34 @@ class ConstantDisparity(IFAN):
 
 def test_losses_under_mixed_precision_stay_near_those_in_full():
     torch.manual_seed(0)
-    network, reblurring = IFAN(width=4, iterations=2), ReblurringNetwork(4, 2, 2)
-    center, target, left, right = torch.rand(4, 1, 3, 32, 48)
-
-    def losses():
-        result = network.deblur_for_training(center)
-        return torch.stack(
-            (
-                deblurring_loss(result.deblurred, target),
-                disparity_loss(network, left, right),
-                reblurring_loss(reblurring, result.prediction, target, center),
-            )
-        )
-
-    full = losses()
+    tasks = Tasks(IFAN(width=4, iterations=2), ReblurringNetwork(4, 2, 2), ALL)
+    views = Views(*torch.rand(4, 1, 3, 32, 48))
+    full = tasks(views)
     with torch.autocast("cpu", torch.bfloat16):
-        mixed = losses()
-    mixed.sum().backward()
-    torch.testing.assert_close(mixed.float(), full, rtol=0.02, atol=0)
-    assert all(parameter.grad.isfinite().all() for parameter in network.parameters())
+        mixed = tasks(views)
+    mixed.total.backward()
+    assert mixed.total.dtype == torch.float32
+    for task, loss in full.losses.items():
+        torch.testing.assert_close(mixed.losses[task], loss, rtol=0.02, atol=0)
+    assert all(parameter.grad.isfinite().all() for parameter in tasks.network.parameters())
+
+
+def test_a_task_without_weight_is_left_out_with_all_that_it_needs():
+    """Pairs train: no views, no reblurring network."""
+    torch.manual_seed(0)
+    network = IFAN(width=2, iterations=1)
+    center, target = torch.rand(2, 1, 3, 16, 24)
+    weights = {"deblurring": 2.0, "disparity": 0.0, "reblurring": 0.0}
+    outcome = Tasks(network, None, weights)(Views(center, target))
+    assert outcome.losses.keys() == {"deblurring"}
+    error = (network(center) - target).square().mean()
+    torch.testing.assert_close(outcome.total, 2 * error)
+
+
+@pytest.mark.parametrize(
+    ("difference", "expected"),
+    [("squared", 0.125), ("absolute", 0.25), ("charbonnier", 0.2505)],
+)
+def test_ways_to_compare_pictures(difference, expected):
+    found = DIFFERENCES[difference](torch.tensor([0.5, 0.0]), torch.tensor([0.0, 0.0]))
+    assert found.item() == pytest.approx(expected, rel=1e-4)

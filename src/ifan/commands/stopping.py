@@ -9,10 +9,11 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
-_LINE = b"stopped; the same command goes on where this one was\n"
+_LINE = "stopped; {how} goes on where this one was\n"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 _received: list[int] = []
+_how_to_go_on = "the same command"
 _is_deferred = False
 
 
@@ -57,11 +58,16 @@ def require_going_on() -> None:
         raise Stopped
 
 
+def say_how_to_go_on(how: str) -> None:
+    """Change what one is told to give in order to go on, if that is not the same command."""
+    global _how_to_go_on
+    _how_to_go_on = how
+
+
 def end() -> NoReturn:
     """Say that the program was stopped, and exit as is usual after such a signal."""
     no_longer_listen()
-    with suppress(OSError):  # nobody may be there to read it
-        os.write(2, _LINE)
+    _say()
     raise SystemExit(128 + _received[0])
 
 
@@ -75,8 +81,12 @@ def no_longer_listen() -> None:
 def _stop(number: int, _frame: FrameType | None) -> None:
     _received.append(number)
     if len(_received) > 1:  # who asks again does not want to wait
-        with suppress(OSError):
-            os.write(2, _LINE)
+        _say()
         os._exit(128 + number)
     if not _is_deferred:
         raise Stopped
+
+
+def _say() -> None:
+    with suppress(OSError):  # nobody may be there to read it
+        os.write(2, _LINE.format(how=_how_to_go_on).encode())

@@ -1,54 +1,125 @@
-"""The losses of the paper (Sec. 3.4): deblurring, disparity and reblurring.
+"""The tasks that a network learns from, and their losses (paper, Sec. 3.4).
 
-Pictures are sRGB-coded tensors Nx3xHxW in [0, 1]; each loss is a mean squared error, a scalar.
+deblurring:  the output is the all-in-focus target
+disparity:   the right view, warped by its estimated disparity, is the left view (Sec. 3.2)
+reblurring:  the target, blurred by filters made of the deblurring filters, is the center view
+             (Sec. 3.3)
 """
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, cast
 
+import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from ifan.networks import IFAN, ReblurringNetwork
+from ifan.networks import ReblurringNetwork
 from ifan.networks.disparity import downsample, warp_horizontally
+from ifan.networks.ifan import DeblurringNetwork
+from ifan.training.views import Views
+
+CHARBONNIER_EPSILON = 1e-3
 
 
-def deblurring_loss(deblurred: Tensor, target: Tensor) -> Tensor:
-    """Compare the network's output, not clipped, with the all-in-focus target."""
-    return F.mse_loss(deblurred, target)
+def charbonnier(found: Tensor, wanted: Tensor) -> Tensor:
+    """Return the mean of sqrt(difference^2 + epsilon^2): absolute, but smooth at zero."""
+    return torch.sqrt((found - wanted).square() + CHARBONNIER_EPSILON**2).mean()
 
 
-def disparity_loss(network: IFAN, left: Tensor, right: Tensor) -> Tensor:
-    """Ask that the right view, warped by its estimated disparity, be the left view.
+DIFFERENCES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "squared": F.mse_loss,
+    "absolute": F.l1_loss,
+    "charbonnier": charbonnier,
+}
+"""How two pictures can be compared; the paper's way is `squared`."""
 
-    Both views are compared at 1/8 size. A single-view network estimates the disparity of the
-    right view, through the encoder that reads the center view otherwise.
+
+class Outcome(NamedTuple):
+    """What came of a batch.
+
+    Attributes:
+        total: the weighted sum of the losses.
+        losses: each of them by the name of its task, without weight and gradient.
+        pictures: what the tasks made, without gradient: `output` (not clipped) at full size,
+            `warped` and `reblurred` at 1/8 size.
     """
-    return F.mse_loss(warp_right_to_left(network, left, right), downsample(left))
+
+    total: Tensor
+    losses: dict[str, Tensor]
+    pictures: dict[str, Tensor]
 
 
-def warp_right_to_left(network: IFAN, left: Tensor, right: Tensor) -> Tensor:
-    """Warp the right view at 1/8 size by the disparity that `network` estimates, Nx3xH/8xW/8."""
+class Tasks(nn.Module):
+    """The tasks as one module, which is what is trained.
+
+    Args:
+        network: the deblurring network.
+        reblurring: the reblurring network; needed if that task has a weight.
+        weights: of each task by name; 0 leaves it out.
+        difference: how pictures are compared, see `DIFFERENCES`.
+    """
+
+    def __init__(
+        self,
+        network: DeblurringNetwork,
+        reblurring: ReblurringNetwork | None,
+        weights: Mapping[str, float],
+        difference: str = "squared",
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.reblurring = reblurring
+        self.weights = {task: weight for task, weight in weights.items() if weight}
+        self._difference = DIFFERENCES[difference]
+
+    def forward(self, views: Views) -> Outcome:
+        """Do all tasks with a batch."""
+        pictures, wanted = self._pictures(views)
+        losses = {
+            # Losses are summed in float32, whatever precision the passes have.
+            task: self._difference(picture.to(wanted[task].dtype), wanted[task])
+            for task, picture in pictures.items()
+        }
+        total = torch.stack([self.weights[task] * loss for task, loss in losses.items()]).sum()
+        names = {"deblurring": "output", "disparity": "warped", "reblurring": "reblurred"}
+        return Outcome(
+            total,
+            {task: loss.detach() for task, loss in losses.items()},
+            {names[task]: picture.detach() for task, picture in pictures.items()},
+        )
+
+    def _pictures(self, views: Views) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return, for each task, what comes out and what should."""
+        made, wanted = {}, {}
+        filter_views = (views.left, views.right) if self.network.dual_pixel else ()
+        result = self.network.deblur_for_training(views.center, *filter_views)
+        if "deblurring" in self.weights:
+            made["deblurring"] = result.deblurred
+            wanted["deblurring"] = views.target
+        if "disparity" in self.weights:
+            left, right = cast("Tensor", views.left), cast("Tensor", views.right)
+            made["disparity"] = warp_right_to_left(self.network, left, right)
+            wanted["disparity"] = downsample(left)
+        if "reblurring" in self.weights:
+            reblurring = cast("ReblurringNetwork", self.reblurring)
+            made["reblurring"] = reblur(reblurring, cast("Tensor", result.prediction), views.target)
+            wanted["reblurring"] = downsample(views.center)
+        return made, wanted
+
+
+def warp_right_to_left(network: DeblurringNetwork, left: Tensor, right: Tensor) -> Tensor:
+    """Warp the right view at 1/8 size by the disparity that `network` estimates, Nx3xH/8xW/8.
+
+    A single-view network estimates the disparity of the right view, through the encoder that reads
+    the center view otherwise.
+    """
     if network.dual_pixel:
         disparity = network.disparity(left=left, right=right)
     else:
         disparity = network.disparity(right)
     return warp_horizontally(downsample(right), disparity)
-
-
-def reblurring_loss(
-    reblurring: ReblurringNetwork, prediction: Tensor, target: Tensor, center: Tensor
-) -> Tensor:
-    """Ask that the target, reblurred by the predicted filters, be the defocused picture.
-
-    Args:
-        reblurring: the reblurring network.
-        prediction: the whole filter prediction for `center`, see `IFAN.deblur_for_training`.
-        target: all-in-focus picture.
-        center: defocused picture.
-    """
-    return F.mse_loss(reblur(reblurring, prediction, target), downsample(center))
 
 
 def reblur(reblurring: ReblurringNetwork, prediction: Tensor, target: Tensor) -> Tensor:

@@ -1,0 +1,90 @@
+"""`ifan train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ifan.commands import options, stopping
+from ifan.errors import IfanError, in_one_line
+
+
+def _print_recipes(asked: bool) -> None:
+    if not asked:
+        return
+    with stopping.deferred():
+        from ifan.training.recipe import describe_recipes
+    for name, description in describe_recipes().items():
+        typer.echo(f"{name:13} {description}")
+    raise typer.Exit
+
+
+def train(
+    recipe: Annotated[
+        str,
+        typer.Argument(metavar="RECIPE", help="Its name (see --recipes), or a YAML file."),
+    ],
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change the recipe, as in optimizer.learning_rate=2e-4. As often as needed.",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where an earlier run of this recipe stopped.")
+    ] = False,
+    log_root: Annotated[
+        Path,
+        typer.Option(
+            parser=options.path,
+            metavar="FOLDER",
+            help="Where runs are kept, in IFAN_CVPR2021/MODE.",
+            show_default="logs",
+        ),
+    ] = Path("logs"),
+    workers: Annotated[
+        int,
+        typer.Option(min=0, metavar="N", help="How many processes prepare pictures."),
+    ] = 1,
+    accelerator: Annotated[
+        str, typer.Option(metavar="auto|cpu|cuda|mps", help="What to train on.")
+    ] = "auto",
+    _recipes: Annotated[
+        bool,
+        typer.Option(
+            "--recipes", help="Print the recipes.", callback=_print_recipes, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Train a network. Needs ifan[train].
+
+    Several processes, and nodes, train together if torchrun starts them:
+    torchrun --nproc-per-node 4 -m ifan train ifan
+    """
+    stopping.say_how_to_go_on("--resume")
+    with stopping.deferred():
+        try:
+            from ifan.training.checkpoints import RunFolder
+            from ifan.training.loop import Training
+            from ifan.training.observing import Observer
+            from ifan.training.recipe import open_recipe
+        except ModuleNotFoundError as error:
+            remedy = "install it with: pip install 'ifan[train]'"
+            raise IfanError(str(error.name), "is not installed", remedy) from error
+        opened = open_recipe(recipe, changes or ())
+        folder = RunFolder(log_root, opened.mode)
+        observer = Observer(folder.log, opened.updates, lambda line: typer.echo(in_one_line(line)))
+        training = Training(
+            opened,
+            folder,
+            observer,
+            stopped=stopping.asked,
+            workers=workers,
+            accelerator=accelerator,
+            resume=resume,
+        )
+        training.run()

@@ -1,0 +1,93 @@
+"""Where training begins: networks, and their weights at first."""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from ifan.networks import ReblurringNetwork
+from ifan.networks.ablations import create_network
+from ifan.networks.ifan import DeblurringNetwork
+from ifan.networks.layers import NEGATIVE_SLOPE, ResidualUnit
+from ifan.training.recipe import Recipe
+
+PREDICTOR_GAIN = 1.5
+"""Gain of the paper's initialisation for the convolutions that make the filters."""
+
+RESIDUAL_SCALE = 0.3
+FILTER_SCALE = 0.01
+
+
+def make_networks(recipe: Recipe) -> tuple[DeblurringNetwork, ReblurringNetwork | None]:
+    """Make the networks that a recipe trains, with the weights it begins with.
+
+    Returns:
+        The deblurring network; and the reblurring network, if the recipe has that task.
+    """
+    network = create_network(**recipe.network.model_dump())
+    reblurring = None
+    if recipe.losses.reblurring:
+        reblurring = ReblurringNetwork(
+            network.width,
+            recipe.network.iterations,
+            shared_filters=recipe.network.shared_filters,
+            prediction_channels=network.filter_predictor.output.out_channels,
+        )
+    start = gentle_start if recipe.initialisation == "gentle" else paper_start
+    start(network, reblurring)
+    return network, reblurring
+
+
+def paper_start(network: DeblurringNetwork, reblurring: ReblurringNetwork | None) -> None:
+    """Initialise as the paper does: Xavier, uniform; the filter predictor with gain 1.5."""
+    _xavier(network, 1.0)
+    if network.predicts_filters:
+        _xavier(network.filter_predictor.refinement, PREDICTOR_GAIN)
+        _xavier(network.filter_predictor.output, PREDICTOR_GAIN)
+    if reblurring is not None:
+        _xavier(reblurring, 1.0)
+
+
+@torch.no_grad()
+def gentle_start(network: DeblurringNetwork, reblurring: ReblurringNetwork | None) -> None:
+    """Initialise near the identity, from where training takes off sooner.
+
+    Variances are kept from layer to layer (Kaiming), residual units begin weak, the residual
+    picture is zero, the filters of the IAC nearly copy, and those that reblur are nearly zero.
+    """
+    _kaiming(network)
+    network.reconstructor.output.weight.zero_()
+    if network.predicts_filters:
+        output = network.filter_predictor.output
+        output.weight.mul_(FILTER_SCALE)
+        cast("Tensor", output.bias).copy_(network.filter_predictor.copying_bias())
+    if reblurring is not None:
+        _kaiming(reblurring)
+        cast("Tensor", reblurring.filter_inverter[-1].weight).mul_(FILTER_SCALE)
+
+
+def _xavier(module: nn.Module, gain: float) -> None:
+    for layer in _convolutions(module):
+        nn.init.xavier_uniform_(layer.weight, gain)
+        nn.init.zeros_(cast("Tensor", layer.bias))
+
+
+def _kaiming(module: nn.Module) -> None:
+    gain = nn.init.calculate_gain("leaky_relu", NEGATIVE_SLOPE)
+    for layer in _convolutions(module):
+        taps = math.prod(layer.kernel_size) / math.prod(layer.stride)
+        # Where the stride divides the size, an output sees all taps; where it multiplies, a part.
+        seen = taps if layer.transposed else math.prod(layer.kernel_size)
+        nn.init.normal_(layer.weight, std=gain / math.sqrt(layer.in_channels * seen))
+        nn.init.zeros_(cast("Tensor", layer.bias))
+    for unit in module.modules():
+        if isinstance(unit, ResidualUnit):
+            unit.conv2.weight.mul_(RESIDUAL_SCALE)
+
+
+def _convolutions(module: nn.Module) -> list[nn.Conv2d | nn.ConvTranspose2d]:
+    kinds = (nn.Conv2d, nn.ConvTranspose2d)
+    return [layer for layer in module.modules() if isinstance(layer, kinds)]

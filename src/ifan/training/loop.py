@@ -1,0 +1,286 @@
+"""The training loop, to be read in a sitting."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from ifan.datasets.photographs import decode
+from ifan.errors import IfanError
+from ifan.files import is_written
+from ifan.training.batches import Batch, Place, batches, epoch
+from ifan.training.checkpoints import RunFolder, Scored
+from ifan.training.devices import is_out_of_memory, open_fabric
+from ifan.training.initialisation import make_networks
+from ifan.training.losses import Outcome, Tasks
+from ifan.training.observing import Observer
+from ifan.training.optimisation import learning_rate_share, make_optimizer
+from ifan.training.recipe import Recipe, SimulatedData
+from ifan.training.validation import Judged, judge, sample, validation_pictures
+from ifan.training.views import views_on
+
+
+class Training:
+    """A training from its first update, or from where it was stopped, to its last.
+
+    It is one of several processes that train together if `torchrun` started it as such.
+
+    Args:
+        recipe: what to do.
+        folder: where to keep it.
+        observer: is told what happens.
+        stopped: asked after each update; once it is true, all is saved and training ends.
+        workers: how many processes prepare batches.
+        accelerator: `auto`, `cpu`, `cuda` or `mps`.
+        resume: go on with the run that is there.
+
+    Raises:
+        IfanError: there is a run already, or none to go on with; the device cannot do what is
+            asked.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: RunFolder,
+        observer: Observer,
+        *,
+        stopped: Callable[[], bool] = lambda: False,
+        workers: int = 1,
+        accelerator: str = "auto",
+        resume: bool = False,
+    ) -> None:
+        self.recipe = recipe
+        self.folder = folder
+        self.update = 0
+        self._scores: list[Scored] = []
+        self._stopped = stopped
+        self._workers = workers
+        self._fabric = open_fabric(recipe.precision, accelerator)
+        self._place = Place(self._fabric.global_rank, self._fabric.world_size)
+        self._observer = observer if self._fabric.is_global_zero else _Silent()
+        torch.manual_seed(recipe.seed)
+        network, reblurring = make_networks(recipe)
+        self._tasks = Tasks(network, reblurring, recipe.losses.weights, recipe.losses.difference)
+        self._tasks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        optimizer = make_optimizer(list(self._tasks.parameters()), recipe.optimizer)
+        if recipe.compile:
+            self._tasks.compile()
+        self._module, self._optimizer = self._fabric.setup(self._tasks, optimizer)
+        self._average = _average(self._tasks, recipe.average)
+        if resume:
+            self._restore(folder.load(recipe))
+        else:
+            folder.require_unused()
+
+    def run(self) -> bool:
+        """Train; return whether it came to its end, rather than being stopped.
+
+        Raises:
+            IfanError: a loss is no longer finite, a process was lost, or a picture cannot be read.
+        """
+        self._prepare()
+        first = self.update * self.recipe.accumulation
+        coming = batches(
+            self.recipe,
+            first,
+            place=self._place,
+            workers=self._workers,
+            photographs=self.folder.photographs,
+        )
+        with closing(coming):
+            while self.update < self.recipe.updates:
+                try:
+                    self._step(coming)
+                    stopping = self._look_around()
+                except RuntimeError as error:
+                    raise self._failed(error) from error
+                if stopping:
+                    break
+        return self.update == self.recipe.updates
+
+    def _look_around(self) -> bool:
+        """Validate and save if it is time to; return whether training is to stop."""
+        stopping = self._any(self._stopped())
+        if self._validation_is_due():
+            self._validate()
+        ended = self.update == self.recipe.updates
+        if stopping or ended or self.update % self.recipe.save_every == 0:
+            self._save()
+        return stopping
+
+    def _prepare(self) -> None:
+        """Make the folder of the run, and decode photographs; process 0 does it for all."""
+        if self._fabric.is_global_zero:
+            self.folder.begin(self.recipe)
+            data = self.recipe.data
+            if isinstance(data, SimulatedData):
+                photographs = Path(data.photographs)
+                processes = max(1, self._workers)
+                lines = decode(photographs, self.folder.photographs, processes, self._stopped)
+                for line in lines:
+                    self._observer.skipped(line)
+        self._fabric.barrier()
+
+    def _step(self, coming: Iterator[Batch]) -> None:
+        """Make one update of the weights."""
+        rate = self.recipe.optimizer.learning_rate * learning_rate_share(
+            self.update + 1, self.recipe.updates, self.recipe.schedule
+        )
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        parts: list[Outcome] = []
+        names: list[str] = []
+        for part in range(self.recipe.accumulation):
+            batch = next(coming)
+            names += batch.names
+            is_last = part == self.recipe.accumulation - 1
+            with self._fabric.no_backward_sync(self._module, enabled=not is_last):
+                outcome = self._module(views_on(self._fabric.device, batch))
+                self._fabric.backward(outcome.total / self.recipe.accumulation)
+            parts.append(outcome)
+            for line in batch.skipped:
+                self._observer.skipped(line)
+        if self._any(not all(part.total.isfinite() for part in parts)):
+            raise self._diverged(names)
+        norm = self._clip()
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        if self._average is not None:
+            self._average.update_parameters(self._tasks)
+        self.update += 1
+        self._observer.updated(self.update, _mean_losses(parts), norm, rate)
+
+    def _clip(self) -> float:
+        """Clip the gradients, and return their norm before that."""
+        settings = self.recipe.optimizer
+        largest = settings.largest_norm or math.inf
+        if settings.clip_apart and self._tasks.reblurring is not None:
+            torch.nn.utils.clip_grad_norm_(self._tasks.reblurring.parameters(), largest)
+            return float(torch.nn.utils.clip_grad_norm_(self._tasks.network.parameters(), largest))
+        norm = self._fabric.clip_gradients(
+            self._module, self._optimizer, max_norm=largest, error_if_nonfinite=False
+        )
+        return float(cast("Tensor", norm))
+
+    def _validation_is_due(self) -> bool:
+        settings = self.recipe.validation
+        left = self.recipe.updates - self.update
+        every = settings.last_every if left <= settings.last else settings.every
+        return left == 0 or self.update == settings.first or self.update % every == 0
+
+    def _validate(self) -> None:
+        """Score the weights on the validation pictures and keep them; process 0 does it alone."""
+        if self._fabric.is_global_zero:
+            judged = list(self._judged())
+            if judged:
+                self._observer.validated(self.update, judged)
+                self._keep_weights(judged)
+        self._fabric.barrier()
+
+    def _judged(self) -> Iterator[Judged]:
+        pictures = validation_pictures(self.recipe, self.folder.photographs)
+        for number, (example, mean_coc_px) in enumerate(pictures):
+            if number < self.recipe.validation.sample_pictures:
+                samples = sample(self._best_tasks, example, self._fabric.device)
+                self._observer.sampled(self.update, number, samples)
+            yield judge(self._best_tasks.network, example, mean_coc_px, self._fabric.device)
+
+    def _keep_weights(self, judged: list[Judged]) -> None:
+        scored = Scored(
+            name=self.folder.weights_name(epoch(self.recipe, self.update, self._place)),
+            update=self.update,
+            psnr=float(np.mean([one.psnr for one in judged])),
+            ssim=float(np.mean([one.ssim for one in judged])),
+        )
+        others = [other for other in self._scores if other.name != scored.name]
+        tasks = self._best_tasks
+        self._scores = self.folder.keep_weights(
+            [*others, scored], tasks.network, tasks.reblurring, self.recipe.keep
+        )
+
+    @property
+    def _best_tasks(self) -> Tasks:
+        """The tasks with the weights that count: the moving average, if there is one."""
+        return self._tasks if self._average is None else cast("Tasks", self._average.module)
+
+    def _save(self) -> None:
+        """Write all that going on needs; process 0 does it, as all hold the same."""
+        if not self._fabric.is_global_zero:
+            return
+        state = {
+            "update": self.update,
+            "tasks": self._tasks.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "precision": self._fabric.strategy.precision.state_dict(),
+            "average": None if self._average is None else self._average.state_dict(),
+            "scores": [scored.model_dump() for scored in self._scores],
+        }
+        best = max(self._scores, key=lambda scored: scored.psnr, default=None)
+        is_best = best is not None and best.update == self.update
+        self.folder.save(state, self.recipe, best=is_best)
+        self._observer.saved(self.update, self.folder.last)
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.update = state["update"]
+        self._tasks.load_state_dict(state["tasks"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._fabric.strategy.precision.load_state_dict(state["precision"])
+        if self._average is not None:
+            self._average.load_state_dict(state["average"])
+        self._scores = [Scored.model_validate(scored) for scored in state["scores"]]
+
+    def _any(self, here: bool) -> bool:
+        """Tell whether something is so in any of the processes that train together."""
+        if self._place.processes == 1:
+            return here
+        flag = torch.tensor(float(here), device=self._fabric.device)
+        return bool(self._fabric.all_reduce(flag, reduce_op="max"))
+
+    def _diverged(self, names: list[str]) -> IfanError:
+        seen = ", ".join(names)
+        reason = f"update {self.update + 1} has a loss that is not finite; it saw {seen}"
+        last = self.folder.last
+        good = f"the last good checkpoint is {last}" if is_written(last) else "none was saved yet"
+        return IfanError("training", reason, f"{good}; give a lower optimizer.learning_rate")
+
+    def _failed(self, error: RuntimeError) -> Exception:
+        """Save what is there, and say what happened if it is known."""
+        self._save()
+        subject = f"training after update {self.update}"
+        if is_out_of_memory(error):
+            remedy = "give a smaller batch or crop, and more accumulation"
+            return IfanError(subject, "needs more memory than there is", remedy)
+        if self._place.processes > 1:
+            reason = f"failed, perhaps as another process was lost ({error})"
+            return IfanError(subject, reason, "go on with --resume")
+        return error
+
+
+class _Silent:
+    """The observer of all processes but one: whatever it is told, it does nothing."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_: None
+
+
+def _average(tasks: Tasks, decay: float | None) -> AveragedModel | None:
+    if decay is None:
+        return None
+    update = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(tasks, multi_avg_fn=update)
+
+
+def _mean_losses(parts: list[Outcome]) -> dict[str, float]:
+    return {
+        task: sum(float(part.losses[task]) for part in parts) / len(parts)
+        for task in parts[0].losses
+    }

@@ -1,0 +1,411 @@
+"""What a training is to do, as data: recipes in YAML, overrides, and refusals that name the key.
+
+The recipes of the paper and of the bundled models are files in `ifan/recipes`. One may name another
+as its `base` and give only what differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Tag,
+    ValidationError,
+    model_validator,
+)
+
+from ifan.datasets.augmentation import Augmentation
+from ifan.datasets.folders import Split
+from ifan.datasets.simulated import Simulation
+from ifan.datasets.simulated.settings import Share
+from ifan.datasets.streaming import Curriculum
+from ifan.errors import IfanError
+
+_SUFFIX = ".yaml"
+
+_SHOWN = (str, int, float, list)
+
+
+class Settings(BaseModel):
+    """Base of all parts of a recipe: unknown keys are refused, nothing changes later."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class Network(Settings):
+    """The network that is trained.
+
+    Attributes:
+        architecture: `ifan`; or of the paper's ablations `B` (neither filters nor disparity), `D`
+            (disparity only), `F` (filters only), `fac` (one dense filter in place of the IAC).
+        width: base channel count; 32 in the paper.
+        iterations: number of IAC iterations, the paper's N.
+        dual_pixel: the filters are predicted from the left and right dual-pixel views.
+        shared_filters: the IAC as the released checkpoints have it; False is Eq. 1.
+        output_activation: a leaky ReLU follows the last convolution, as in released checkpoints.
+    """
+
+    architecture: Literal["ifan", "B", "D", "F", "fac"] = "ifan"
+    width: PositiveInt = 32
+    iterations: PositiveInt = 17
+    dual_pixel: bool = False
+    shared_filters: bool = False
+    output_activation: bool = True
+
+
+class Losses(Settings):
+    """Weights of the losses (paper, Sec. 3.4); 0 leaves a task out, with all that it needs.
+
+    Attributes:
+        deblurring: of the output against the target.
+        disparity: of the warped right view against the left one; needs dual-pixel views.
+        reblurring: of the reblurred target against the center view.
+        difference: how pictures are compared. The paper has `squared`.
+    """
+
+    deblurring: NonNegativeFloat = 1.0
+    disparity: NonNegativeFloat = 1.0
+    reblurring: NonNegativeFloat = 1.0
+    difference: Literal["squared", "absolute", "charbonnier"] = "squared"
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The weight of each task by name."""
+        return self.model_dump(exclude={"difference"})
+
+
+class Optimizer(Settings):
+    """How weights change.
+
+    Attributes:
+        name: `radam` in the paper; decay is decoupled in both.
+        learning_rate: before the schedule.
+        betas: decay of the two moments.
+        epsilon: keeps the division finite.
+        weight_decay: for each update, times the learning rate.
+        largest_norm: gradients of a larger global norm are scaled to it; None leaves them.
+        clip_apart: the reblurring network is clipped by itself, so that its gradients, which can be
+            much larger, do not slow the others down.
+    """
+
+    name: Literal["radam", "adam"] = "radam"
+    learning_rate: PositiveFloat = 1e-4
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    epsilon: PositiveFloat = 1e-8
+    weight_decay: NonNegativeFloat = 0.01
+    largest_norm: PositiveFloat | None = 0.5
+    clip_apart: bool = False
+
+
+class Schedule(Settings):
+    """How the learning rate changes over the updates, of which the first has number 1.
+
+    Attributes:
+        kind: `steps` halves it after each of `halved_after`; `cosine` lets it fall to `last_share`
+            of itself at the last update.
+        halved_after: numbers of updates. The released counter's first halved update is number
+            500 002.
+        warm_up: updates in which it rises linearly from nothing.
+        last_share: see `kind`.
+    """
+
+    kind: Literal["steps", "cosine"] = "steps"
+    halved_after: tuple[PositiveInt, ...] = (500_001, 550_001)
+    warm_up: NonNegativeInt = 0
+    last_share: Share = 0.02
+
+
+class FolderData(Settings):
+    """Training pictures on disk.
+
+    Attributes:
+        kind: tells this from simulated data.
+        root: a folder in the layout of DPDD, of pairs, or what `ifan data prepare` made; or the
+            address of shards.
+        split: which part of it.
+        augmentation: what is done to a picture before it is cropped.
+        skip_damaged: a picture that cannot be read is left out and counted; else training ends.
+        cache: where shards from elsewhere are kept.
+        cache_gigabytes: how much of them.
+    """
+
+    kind: Literal["folder"] = "folder"
+    root: str = ""
+    split: Split = "train"
+    augmentation: Augmentation = Augmentation()
+    skip_damaged: bool = False
+    cache: str | None = None
+    cache_gigabytes: PositiveFloat = 20.0
+
+
+class SimulatedData(Settings):
+    """Scenes without end, simulated from sharp photographs while training goes on.
+
+    Attributes:
+        kind: tells this from pictures on disk.
+        photographs: a folder of them, searched with those below it.
+        held_out: how many photographs, evenly spaced, are kept for validation.
+        simulation: what scenes are drawn from; they must be as large as a crop at least.
+        curriculum: which crops are taken; None takes any.
+        scenes: how many share their crops out among batches.
+        uses: how many crops are taken of each scene.
+        grey_share: how many crops become grey.
+    """
+
+    kind: Literal["simulated"]
+    photographs: str = ""
+    held_out: NonNegativeInt = 0
+    simulation: Simulation = Simulation()
+    curriculum: Curriculum | None = Curriculum()
+    scenes: PositiveInt = 32
+    uses: PositiveInt = 4
+    grey_share: Share = 0.05
+
+
+def _kind(data: Any) -> str:
+    """Tell which kind of data a table, or what was made of it, is; those on disk need not say."""
+    kind = data.get("kind", "folder") if isinstance(data, dict) else getattr(data, "kind", "folder")
+    return str(kind)
+
+
+Data = Annotated[
+    Annotated[FolderData, Tag("folder")] | Annotated[SimulatedData, Tag("simulated")],
+    Discriminator(_kind),
+]
+
+
+class Validation(Settings):
+    """How a training is watched.
+
+    Attributes:
+        first: number of the update after which there is one for the first time.
+        every: updates between validations.
+        last_every: the same within the last `last` updates.
+        last: see `last_every`.
+        root: pictures on disk, as `FolderData.root`. Simulated data are validated on scenes of the
+            photographs that are held out.
+        split: which part of `root`.
+        scenes: how many simulated scenes.
+        sample_pictures: of how many pictures what comes out is shown.
+    """
+
+    first: PositiveInt = 44
+    every: PositiveInt = 176
+    last_every: PositiveInt = 44
+    last: NonNegativeInt = 440
+    root: str = ""
+    split: Split = "val"
+    scenes: PositiveInt = 32
+    sample_pictures: NonNegativeInt = 4
+
+
+class Recipe(Settings):
+    """A training, whole.
+
+    Attributes:
+        mode: names the folder of the run, and its checkpoints.
+        base: the recipe that this one changed.
+        updates: of the weights.
+        batch: examples a process sees at a time.
+        accumulation: batches whose gradients make one update.
+        crop: side of the training pictures in pixels, a multiple of 8.
+        sample_bits: bits a sample of the pictures, 8 or 16.
+        seed: of weights and data.
+        precision: of the passes; weights are float32 always.
+        compile: let `torch.compile` make a graph of the network; it needs a C++ compiler.
+        average: decay of an exponential moving average of the weights, which is then what is
+            validated and kept; None is none.
+        initialisation: `paper`; or `gentle`, which begins near the identity.
+        network: what is trained.
+        losses: on what.
+        optimizer: how.
+        schedule: how fast.
+        data: with what.
+        validation: how it is watched.
+        save_every: updates after which all that resuming needs is written.
+        keep: how many checkpoints of the weights are kept besides the best and the last.
+    """
+
+    mode: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = "IFAN"
+    base: str | None = None
+    updates: PositiveInt = 600_028
+    batch: PositiveInt = 8
+    accumulation: PositiveInt = 1
+    crop: Annotated[int, Field(ge=16, multiple_of=8)] = 256
+    sample_bits: Literal[8, 16] = 8
+    seed: NonNegativeInt = 0
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    compile: bool = False
+    average: Annotated[float, Field(gt=0, lt=1)] | None = None
+    initialisation: Literal["paper", "gentle"] = "paper"
+    network: Network = Network()
+    losses: Losses = Losses()
+    optimizer: Optimizer = Optimizer()
+    schedule: Schedule = Schedule()
+    data: Data = FolderData()
+    validation: Validation = Validation()
+    save_every: PositiveInt = 500
+    keep: NonNegativeInt = 100
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        architecture = self.network.architecture
+        if not any(self.losses.weights.values()):
+            raise ValueError("losses must not all be 0")
+        if self.losses.disparity and architecture in ("B", "F"):
+            raise ValueError(f"losses.disparity must be 0: {architecture} estimates none")
+        if self.losses.reblurring and architecture in ("B", "D"):
+            raise ValueError(f"losses.reblurring must be 0: {architecture} predicts no filters")
+        if self.network.dual_pixel and architecture != "ifan":
+            raise ValueError(f"network.dual_pixel must be false: {architecture} has one view")
+        if self.optimizer.clip_apart and self.precision == "fp16":
+            raise ValueError("optimizer.clip_apart must be false with precision fp16")
+        if isinstance(self.data, SimulatedData):
+            scenes = self.data.simulation
+            if min(scenes.height, scenes.width) < self.crop:
+                raise ValueError(f"data.simulation must have scenes of crop = {self.crop} or more")
+            if scenes.bits != self.sample_bits:
+                raise ValueError("data.simulation.bits must be sample_bits")
+            if self.data.scenes * self.data.uses % self.batch:
+                raise ValueError("data.scenes * data.uses must be a multiple of batch")
+        return self
+
+    @property
+    def needs_views(self) -> bool:
+        """Whether dual-pixel views are needed."""
+        return bool(self.losses.disparity) or self.network.dual_pixel
+
+    def to_yaml(self) -> str:
+        """Return the recipe, every key of it, as a file."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the recipes that come with the package."""
+    files = resources.files("ifan.recipes").iterdir()
+    return sorted(file.name.removesuffix(_SUFFIX) for file in files if file.name.endswith(_SUFFIX))
+
+
+def describe_recipes() -> dict[str, str]:
+    """Return the recipes that come with the package, and what each is, as its first line says."""
+    return {name: _text(name).partition("\n")[0].removeprefix("# ") for name in recipe_names()}
+
+
+def open_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
+    """Read a recipe and its bases.
+
+    Args:
+        name: of a recipe of the package, or a YAML file.
+        overrides: each `key.of.key=value`, the value in YAML.
+
+    Raises:
+        IfanError: there is no such recipe, or it, or an override, has an unknown key or an
+            impossible value; the key is named.
+    """
+    table = _with_base(name, ())
+    for override in overrides:
+        _set(table, override)
+    try:
+        return Recipe.model_validate(table)
+    except ValidationError as error:
+        raise IfanError(name, _fault(error), "mend the recipe, or what --set says") from error
+
+
+def _with_base(name: str, seen: tuple[str, ...]) -> dict[str, Any]:
+    """Read a recipe, laid over what it is based on; a file's base is looked for beside it."""
+    if name in seen:
+        raise IfanError(name, "has itself as its base", "mend the recipe")
+    table = _read(name)
+    base = table.get("base")
+    if base is None:
+        return table
+    beside = str(Path(name).parent / str(base)) if _is_file_name(str(base)) else str(base)
+    return _merged(_with_base(beside, (*seen, name)), table)
+
+
+def _read(name: str) -> dict[str, Any]:
+    try:
+        text = _text(name)
+        table = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise IfanError(name, f"is no YAML: {error}", "mend the recipe") from error
+    except UnicodeDecodeError as error:
+        raise IfanError(name, "is no text", "give a recipe in YAML") from error
+    if not isinstance(table, dict):
+        raise IfanError(name, "is no table of keys and values", "give a recipe in YAML")
+    return table
+
+
+def _text(name: str) -> str:
+    if _is_file_name(name):
+        try:
+            return Path(name).read_text("utf-8")
+        except OSError as error:
+            reason = f"cannot be read ({error.strerror})"
+            raise IfanError(name, reason, "check the name of the recipe") from error
+    known = recipe_names()
+    if name not in known:
+        remedy = f"give a file NAME.yaml or one of {', '.join(known)}"
+        raise IfanError(name, "is no recipe", remedy)
+    return resources.files("ifan.recipes").joinpath(name + _SUFFIX).read_text("utf-8")
+
+
+def _is_file_name(name: str) -> bool:
+    return Path(name).suffix in (".yaml", ".yml")
+
+
+def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay one table over another, key by key; another kind of data replaces the whole part."""
+    result = dict(base)
+    for key, value in changes.items():
+        before = result.get(key)
+        if (
+            isinstance(before, dict)
+            and isinstance(value, dict)
+            and value.get("kind", before.get("kind")) == before.get("kind")
+        ):
+            result[key] = _merged(before, value)
+        else:
+            result[key] = value
+    return result
+
+
+def _set(table: dict[str, Any], override: str) -> None:
+    path, equals, text = override.partition("=")
+    if not equals or not path:
+        raise IfanError(override, "is no override", "give --set key=value, or key.of.key=value")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise IfanError(override, "has a value that is no YAML", "quote it") from error
+    *parents, last = path.split(".")
+    for parent in parents:
+        below = table.setdefault(parent, {})
+        if not isinstance(below, dict):
+            below = table[parent] = {}
+        table = below
+    table[last] = value
+
+
+def _fault(error: ValidationError) -> str:
+    """Say which key is wrong and how."""
+    fault = error.errors()[0]
+    # A kind of data stands among the keys there, but is none.
+    key = ".".join(str(part) for part in fault["loc"] if part not in ("folder", "simulated"))
+    if fault["type"] == "extra_forbidden":
+        return f"{key}: there is no such key"
+    message = fault["msg"].removeprefix("Value error, ")
+    given = f", not {fault['input']!r}" if isinstance(fault["input"], _SHOWN) else ""
+    return f"{key}: {message}{given}" if key else message

@@ -1,0 +1,154 @@
+"""How good a network is while it is trained, on pictures that it does not learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from skimage.metrics import structural_similarity
+
+from ifan.datasets.examples import Example
+from ifan.datasets.opening import open_examples
+from ifan.datasets.photographs import Photographs
+from ifan.datasets.simulated import SceneSimulator
+from ifan.networks.ifan import SIZE_MULTIPLE, DeblurringNetwork
+from ifan.training.losses import Tasks
+from ifan.training.recipe import Recipe, SimulatedData
+from ifan.training.views import Views, views_on
+
+Array = npt.NDArray[np.float32]
+
+BANDS_PX = (1.0, 3.0, 6.0, 12.0)
+"""Limits between which simulated scenes are judged together, of their mean |coc|."""
+
+_LARGEST_SAMPLE = 512
+"""Side in pixels of samples: training tasks hold all filters of a picture at once."""
+
+_SEED = 424_242
+"""Of validation scenes; not that of any training."""
+
+
+class Judged(NamedTuple):
+    """How good a network is on a validation picture.
+
+    Attributes:
+        psnr: of its output, in dB.
+        ssim: of its output.
+        input_psnr: of the defocused picture, in dB.
+        mean_coc_px: mean |coc| of a simulated scene; None of other pictures.
+    """
+
+    psnr: float
+    ssim: float
+    input_psnr: float
+    mean_coc_px: float | None
+
+
+def psnr(picture: Array, target: Array) -> float:
+    """Return the peak signal-to-noise ratio over RGB in dB, peak 1."""
+    error = float(np.square(picture - target, dtype=np.float64).mean())
+    return float(-10 * np.log10(max(error, 1e-12)))
+
+
+def ssim(picture: Array, target: Array) -> float:
+    """Return the structural similarity: 7x7 uniform window, mean over the channels."""
+    similarity: Any = structural_similarity
+    return float(similarity(picture, target, data_range=1.0, channel_axis=-1))
+
+
+def validation_pictures(
+    recipe: Recipe, photographs: Path
+) -> Iterator[tuple[Example, float | None]]:
+    """Give the validation pictures of a recipe, if any, and their mean |coc| where it is known."""
+    if recipe.validation.root:
+        examples = open_examples(
+            recipe.validation.root,
+            recipe.validation.split,
+            views=recipe.network.dual_pixel,
+            bits=recipe.sample_bits,
+        )
+        for number in range(len(examples)):
+            yield examples[number], None
+    elif isinstance(recipe.data, SimulatedData) and recipe.data.held_out:
+        held_out = Photographs(photographs, held_out=recipe.data.held_out, validation=True)
+        simulator = SceneSimulator(held_out, recipe.data.simulation, seed=_SEED)
+        for number in range(recipe.validation.scenes):
+            scene = simulator.scene(number)
+            example = Example(
+                scene.center, scene.target, scene.left, scene.right, f"scene {number}"
+            )
+            yield example, float(np.abs(scene.coc).mean())
+
+
+@torch.no_grad()
+def judge(
+    network: DeblurringNetwork, example: Example, mean_coc_px: float | None, device: torch.device
+) -> Judged:
+    """Deblur a validation picture as a user would, in float32, and score it."""
+    views = _views(example, device)
+    others = (views.left, views.right) if network.dual_pixel else ()
+    output = network(views.center, *others).clamp(0, 1)
+    center, output, target = map(_picture, (views.center, output, views.target))
+    return Judged(psnr(output, target), ssim(output, target), psnr(center, target), mean_coc_px)
+
+
+@torch.no_grad()
+def sample(tasks: Tasks, example: Example, device: torch.device) -> dict[str, Array]:
+    """Do all tasks with the middle of a validation picture, to look at.
+
+    Returns:
+        HxWx3 in [0, 1] by name: `input`, `target`, and what the tasks made, see `Outcome`.
+    """
+    views = _views(example, device, largest=_LARGEST_SAMPLE)
+    made = tasks(views).pictures
+    pictures = {"input": views.center, "target": views.target, **made}
+    return {name: _picture(picture.clamp(0, 1)) for name, picture in pictures.items()}
+
+
+def band_gains(judged: Sequence[Judged]) -> dict[str, float]:
+    """Return the mean gain in dB of simulated scenes for each band of blur that there is."""
+    gains = {}
+    for low, high in zip((0.0, *BANDS_PX), BANDS_PX, strict=False):
+        band = [
+            one.psnr - one.input_psnr
+            for one in judged
+            if one.mean_coc_px is not None and low <= one.mean_coc_px < high
+        ]
+        if band:
+            gains[f"gain_{low:g}_{high:g}px"] = float(np.mean(band))
+    return gains
+
+
+def _views(example: Example, device: torch.device, largest: int | None = None) -> Views:
+    """Return pictures as tensors, cropped at the bottom and right to what networks take.
+
+    Args:
+        example: the pictures.
+        device: where to.
+        largest: take a part out of the middle that is not larger.
+    """
+    rows, columns = (_kept(size, largest) for size in example.center.shape[:2])
+
+    def cropped(picture: npt.NDArray[Any] | None) -> npt.NDArray[Any] | None:
+        return None if picture is None else picture[None, rows, columns].copy()
+
+    names = ("center", "target", "left", "right")
+    parts = {name: cropped(getattr(example, name)) for name in names}
+    return views_on(device, SimpleNamespace(**parts))
+
+
+def _kept(size: int, largest: int | None) -> slice:
+    """Return which rows or columns are kept of so many."""
+    kept = size if largest is None else min(size, largest)
+    kept -= kept % SIZE_MULTIPLE
+    first = 0 if largest is None else (size - kept) // 2
+    return slice(first, first + kept)
+
+
+def _picture(values: torch.Tensor) -> Array:
+    return values[0].permute(1, 2, 0).float().cpu().numpy()

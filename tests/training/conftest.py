@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageFilter
+
+from ifan.training.checkpoints import RunFolder
+from ifan.training.loop import Training
+from ifan.training.observing import Observer
+from ifan.training.recipe import open_recipe
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory):
+    """Coloured squares and the same, blurred: pictures to train with that need no views."""
+    root = tmp_path_factory.mktemp("pairs")
+    random = np.random.default_rng(0)
+    for split, count in (("train", 10), ("val", 2)):
+        for kind in ("source", "target"):
+            (root / split / kind).mkdir(parents=True)
+        for number in range(count):
+            cells = random.integers(0, 256, (6, 8, 3), np.uint8)
+            sharp = Image.fromarray(cells).resize((64, 48), Image.Resampling.NEAREST)
+            sharp.save(root / split / "target" / f"{number:03}.png")
+            blurred = sharp.filter(ImageFilter.BoxBlur(2))
+            blurred.save(root / split / "source" / f"{number:03}.png")
+    return root
+
+
+@pytest.fixture(scope="session")
+def small(pairs):
+    """Changes to the recipe `pairs-only` that make it a training of a second or two."""
+    changes = {
+        "data.root": pairs,
+        "validation.root": pairs,
+        "network.width": 4,
+        "network.iterations": 2,
+        "crop": 16,
+        "batch": 4,
+        "updates": 30,
+        "save_every": 6,
+        "validation.every": 10,
+        "validation.first": 5,
+        "validation.last": 0,
+    }
+    return [f"{key}={value}" for key, value in changes.items()]
+
+
+@pytest.fixture
+def train(small, tmp_path):
+    """Trains in this process, in one thread, as `start` does elsewhere."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+
+    def run(*changes, log_root="logs", resume=False):
+        recipe = open_recipe("pairs-only", [*small, *changes])
+        folder = RunFolder(tmp_path / log_root, recipe.mode)
+        observer = Observer(folder.log, recipe.updates, lambda _: None)
+        Training(recipe, folder, observer, workers=0, resume=resume).run()
+
+    yield run
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def start(small, tmp_path):
+    """Starts the command line in a process of its own, or several by torchrun."""
+    processes = []
+
+    def run(*changes, options=(), torchrun=None):
+        command = ["-m", "ifan"]
+        if torchrun is not None:
+            rendezvous = ["--standalone", f"--nproc-per-node={torchrun}"]
+            command = ["-m", "torch.distributed.run", *rendezvous, *command]
+        process = subprocess.Popen(
+            [
+                *(sys.executable, *command, "train", "pairs-only", "--workers=0", *options),
+                *(f"--set={change}" for change in (*small, *changes)),
+            ],
+            cwd=tmp_path,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        processes.append(process)
+        return process
+
+    yield run
+    for process in processes:
+        process.kill()
+        process.communicate()

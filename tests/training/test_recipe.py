@@ -1,0 +1,133 @@
+"""Recipes: the paper's values, and refusals that name the key."""
+
+from __future__ import annotations
+
+import pytest
+
+from ifan.errors import IfanError
+from ifan.training.recipe import open_recipe, recipe_names
+
+PAPER = {
+    "updates": 600_028,
+    "batch": 8,
+    "crop": 256,
+    "precision": "fp32",
+    "initialisation": "paper",
+    "average": None,
+}
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_of_the_package_is_valid_and_written_down_whole(name, tmp_path):
+    recipe = open_recipe(name)
+    file = tmp_path / "recipe.yaml"
+    file.write_text(recipe.to_yaml().replace(f"base: {recipe.base}", "base: null"))
+    assert open_recipe(str(file)).model_dump(exclude={"base"}) == recipe.model_dump(
+        exclude={"base"}
+    )
+
+
+def test_the_recipe_of_the_paper():
+    recipe = open_recipe("ifan")
+    assert recipe.model_dump(include=set(PAPER)) == PAPER
+    assert recipe.network.width == 32
+    assert recipe.network.iterations == 17
+    assert recipe.losses.weights == {"deblurring": 1, "disparity": 1, "reblurring": 1}
+    assert recipe.losses.difference == "squared"
+
+
+@pytest.mark.parametrize(
+    ("name", "iterations", "crop"),
+    [("ifan-8", 8, 256), ("ifan-26", 26, 512), ("ifan-35", 35, 576), ("ifan-44", 44, 704)],
+)
+def test_more_iterations_are_trained_on_larger_crops(name, iterations, crop):
+    recipe = open_recipe(name)
+    assert (recipe.network.iterations, recipe.crop) == (iterations, crop)
+
+
+@pytest.mark.parametrize(
+    ("name", "architecture", "tasks"),
+    [
+        ("ablation-B", "B", {"deblurring"}),
+        ("ablation-D", "D", {"deblurring", "disparity"}),
+        ("ablation-F", "F", {"deblurring"}),
+        ("ablation-FD", "ifan", {"deblurring", "disparity"}),
+        ("ablation-FR", "F", {"deblurring", "reblurring"}),
+        ("ablation-FAC", "fac", {"deblurring", "disparity", "reblurring"}),
+        ("pairs-only", "ifan", {"deblurring", "reblurring"}),
+    ],
+)
+def test_ablations_leave_out_parts_and_tasks(name, architecture, tasks):
+    recipe = open_recipe(name)
+    assert recipe.network.architecture == architecture
+    assert {task for task, weight in recipe.losses.weights.items() if weight} == tasks
+
+
+def test_training_on_pairs_needs_no_views():
+    assert not open_recipe("pairs-only").needs_views
+    assert open_recipe("ifan").needs_views
+    assert open_recipe("ifan-dual", ["losses.disparity=0"]).needs_views
+
+
+def test_anything_can_be_overridden():
+    recipe = open_recipe("ifan", ["optimizer.learning_rate=2e-4", "schedule.halved_after=[5, 7]"])
+    assert recipe.optimizer.learning_rate == 2e-4
+    assert recipe.schedule.halved_after == (5, 7)
+    assert open_recipe("ifan", ["optimizer.largest_norm=null"]).optimizer.largest_norm is None
+
+
+def test_other_data_replace_those_of_the_base(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("base: ifan-s\ndata: {kind: folder, root: here}\n")
+    assert open_recipe(str(file)).data.root == "here"
+
+
+def test_a_base_is_looked_for_beside_the_file_that_names_it(tmp_path):
+    (tmp_path / "first.yaml").write_text("base: ifan\nbatch: 3\n")
+    (tmp_path / "second.yaml").write_text("base: first.yaml\ncrop: 64\n")
+    recipe = open_recipe(str(tmp_path / "second.yaml"))
+    assert (recipe.batch, recipe.crop) == (3, 64)
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("optimizer.learning_rat=1", "optimizer.learning_rat: there is no such key"),
+        ("optimizer.learning_rate=-1", "optimizer.learning_rate: Input should be greater than 0"),
+        ("crop=100", "crop: Input should be a multiple of 8, not 100"),
+        ("network.architecture=G", "network.architecture: Input should be"),
+        ("network=3", "network: "),
+        ("losses={deblurring: 0, disparity: 0, reblurring: 0}", "losses must not all be 0"),
+        ("data={kind: simulated, scenes: 3, uses: 1}", "data.scenes * data.uses must be"),
+        ("data.augmentation.noise_share=2", "data.augmentation.noise_share: "),
+        ("mode=../elsewhere", "mode: "),
+        ("precision", "is no override"),
+        ("batch=[", "has a value that is no YAML"),
+    ],
+)
+def test_what_is_wrong_is_named_by_its_key(override, said):
+    with pytest.raises(IfanError, match=r"^[^\n]*$") as refusal:
+        open_recipe("ifan", [override])
+    assert said in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [("ablation-B", "disparity"), ("ablation-F", "disparity"), ("ablation-D", "reblurring")],
+)
+def test_a_task_that_a_network_cannot_do_is_refused(name, task):
+    with pytest.raises(IfanError, match=f"losses.{task} must be 0"):
+        open_recipe(name, [f"losses.{task}=1"])
+
+
+def test_an_unknown_recipe_names_those_that_there_are():
+    with pytest.raises(IfanError, match=r"one of .*ifan-dual, .*smoke"):
+        open_recipe("ifan-9000")
+
+
+@pytest.mark.parametrize("text", ["base: loop.yaml", "- 1", "a: [", b"\xff\xfe\x00"])
+def test_a_file_that_is_no_recipe_is_refused(tmp_path, text):
+    file = tmp_path / "loop.yaml"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(IfanError, match=r"loop\.yaml: (has itself|is no )"):
+        open_recipe(str(file))

@@ -1,0 +1,167 @@
+"""Whole trainings by the command line: what they leave behind, how they stop and go on."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import numpy as np
+import psutil
+import pytest
+import torch
+import yaml
+
+from ifan.errors import IfanError
+from ifan.models import load_released_checkpoint
+
+MODE = "pairs_only"
+
+
+def said(process, status=0):
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode == status, output
+    assert "Traceback" not in output
+    return output
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "logs" / "IFAN_CVPR2021" / MODE
+
+
+def state(folder):
+    return torch.load(folder / "checkpoint" / "last.ckpt", weights_only=True)
+
+
+def wait_for_update(folder, wanted, process):
+    """Wait until a run has saved an update."""
+    file = folder / "checkpoint" / "last.ckpt"
+    while process.poll() is None:
+        if file.exists() and state(folder)["update"] >= wanted:
+            return
+        time.sleep(0.02)
+    pytest.fail(f"ended before: {process.communicate()[0]}")
+
+
+def children(pid):
+    """The processes that torchrun started."""
+    return sorted(psutil.Process(pid).children(), key=lambda child: child.create_time())
+
+
+def test_a_run_leaves_its_recipe_its_scores_and_weights_for_users(train, folder):
+    train("keep=1")
+    recipe = yaml.safe_load((folder / "config" / "recipe.yaml").read_text())
+    assert (recipe["batch"], recipe["network"]["width"]) == (4, 4)
+    lines = (folder / "checkpoint" / "checkpoints.txt").read_text().splitlines()
+    names = [line.split()[0] for line in lines]
+    assert names[-1] == f"{MODE}_00010.pytorch"
+    assert sum("(best)" in line for line in lines) == 1
+    assert {file.name for file in (folder / "checkpoint").glob("*.pytorch")} == set(names)
+    checkpoint = load_released_checkpoint(folder / "checkpoint" / names[-1])
+    trained = state(folder)["tasks"]
+    for name, weight in checkpoint.network.state_dict().items():
+        assert torch.equal(weight, trained[f"network.{name}"])
+    assert checkpoint.reblurring is not None
+
+
+def test_the_moving_average_is_what_is_kept(train, folder):
+    train("average=0.9")
+    kept = load_released_checkpoint(folder / "checkpoint" / f"{MODE}_00010.pytorch").network
+    saved = state(folder)
+    for name, weight in kept.state_dict().items():
+        assert torch.equal(weight, saved["average"][f"module.network.{name}"])
+    assert not torch.equal(
+        kept.reconstructor.output.weight, saved["tasks"]["network.reconstructor.output.weight"]
+    )
+
+
+def test_a_killed_run_goes_on_to_the_same_weights(start, train, folder, tmp_path):
+    changes = ("average=0.9", "accumulation=2")
+    train(*changes, log_root="whole")
+    killed = start(*changes)
+    wait_for_update(folder, 6, killed)
+    time.sleep(np.random.default_rng().uniform(0, 0.5))
+    killed.kill()
+    killed.wait()
+    train(*changes, resume=True)
+    resumed, whole = state(folder), state(tmp_path / "whole" / "IFAN_CVPR2021" / MODE)
+    assert resumed["update"] == whole["update"] == 30
+    for part in ("tasks", "average"):
+        for name, weight in whole[part].items():
+            assert torch.equal(weight, resumed[part][name]), name
+
+
+def test_a_run_that_is_asked_to_stop_saves_first(start, folder):
+    stopped = start("updates=100000", "save_every=100000")
+    while stopped.poll() is None and not list(folder.glob("checkpoint/*.pytorch")):
+        time.sleep(0.02)
+    stopped.send_signal(signal.SIGTERM)
+    output = said(stopped, 143)
+    assert "--resume goes on" in output.splitlines()[-1]
+    assert state(folder)["update"] >= 5
+
+
+def test_a_run_is_not_overwritten_and_not_continued_with_another_recipe(train, folder):
+    train("updates=6")
+    before = (folder / "checkpoint" / "last.ckpt").read_bytes()
+    with pytest.raises(IfanError, match="go on with --resume"):
+        train("updates=6")
+    with pytest.raises(IfanError, match="was begun with batch 4, not 3"):
+        train("updates=6", "batch=3", resume=True)
+    assert (folder / "checkpoint" / "last.ckpt").read_bytes() == before
+
+
+def test_how_a_run_is_watched_may_change_when_it_goes_on(train, folder):
+    train("updates=6")
+    train("updates=6", "validation.every=3", "save_every=2", "keep=2", resume=True)
+    assert state(folder)["update"] == 6
+
+
+def test_a_damaged_checkpoint_is_refused_with_a_way_out(train, folder):
+    train("updates=6")
+    last = folder / "checkpoint" / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:1000])
+    with pytest.raises(IfanError, match=r"last\.ckpt: is no checkpoint of a run.*put best\.ckpt"):
+        train("updates=6", resume=True)
+
+
+def test_a_diverging_run_stops_and_names_where(start, folder):
+    wild = ("optimizer.learning_rate=1e9", "optimizer.largest_norm=null")
+    output = said(start(*wild, "updates=1000"), 1)
+    line = output.splitlines()[-1]
+    assert "has a loss that is not finite; it saw " in line
+    assert "source/0" in line
+    assert "learning_rate" in line
+    if (folder / "checkpoint" / "last.ckpt").exists():
+        assert all(weight.isfinite().all() for weight in state(folder)["tasks"].values())
+
+
+def test_nothing_to_go_on_with(train):
+    with pytest.raises(IfanError, match="is not there to go on with"):
+        train(resume=True)
+
+
+def test_several_processes_train_as_one_with_larger_batches(start, train, tmp_path):
+    """The first moments after an update are a tenth of its gradients."""
+    changes = ("updates=1", "optimizer.largest_norm=null", "optimizer.name=adam")
+    train(*changes, "batch=8", log_root="one")
+    said(start(*changes, options=["--log-root=two"], torchrun=2))
+    gradients = []
+    for root in ("one", "two"):
+        moments = state(tmp_path / root / "IFAN_CVPR2021" / MODE)["optimizer"]["state"].values()
+        gradients.append(torch.cat([moment["exp_avg"].flatten() for moment in moments]) / 0.1)
+    assert gradients[0].norm() > 1e-3
+    torch.testing.assert_close(*gradients, rtol=0, atol=1e-5)
+
+
+def test_a_lost_process_ends_training_with_a_checkpoint_to_go_on_with(start, train, folder):
+    torchrun = start("updates=100000", torchrun=2)
+    wait_for_update(folder, 6, torchrun)
+    children(torchrun.pid)[-1].kill()
+    output = torchrun.communicate(timeout=120)[0]
+    assert torchrun.returncode != 0
+    assert "--resume" in output
+    reached = state(folder)["update"]
+    assert reached >= 6
+    with pytest.raises(IfanError, match="was begun with updates 100000, not 30"):
+        train(resume=True)
