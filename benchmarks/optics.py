@@ -70,6 +70,7 @@ def two_layers(side: int, behind: tuple[float, float], in_front: float) -> list[
 
 def print_rendering(size: int, radius: float) -> None:
     from ifan.optics import (
+        Aperture,
         Butterworth,
         Disc,
         Gaussian,
@@ -79,8 +80,8 @@ def print_rendering(size: int, radius: float) -> None:
         render,
     )
 
-    backgrounds = {"plane at the largest radius": radius, "slanted, from sharp to the largest": 0.0}
-    apertures = (Disc(), Polygon(), Butterworth(), Gaussian())
+    backgrounds = {"plane at the largest radius": radius, "slanted from sharp to largest": 0.0}
+    apertures: tuple[Aperture, ...] = (Disc(), Polygon(), Butterworth(), Gaussian())
     print(f"\nboth views of {size}x{size} pixels, two layers, radius up to {radius:g} px")
     print(f"{'':46}{'time':>10}{'plain':>10}{'speed-up':>10}{'differs':>10}")
     for aperture, (what, least) in product(apertures, backgrounds.items()):
