@@ -25,7 +25,7 @@ def scatter(values: Array, coc: Array, table: KernelTable) -> tuple[Array, Array
     Args:
         values: HxWx4. Pixels of which all four are 0 are skipped.
         coc: signed radii in pixels, within the range of the table: HxW, or one for all pixels, in
-            an array without dimensions, which is twice as fast.
+            an array without dimensions, which is two to three times as fast.
         table: of the point spread function.
 
     Returns:
