@@ -1,7 +1,7 @@
 """Time and exactness of the renderer, as ratios to a plain one, and of whole simulated scenes.
 
 The plain renderer is the model as one writes it down first: for each pixel, its own point spread
-function is added to the picture with NumPy. Times are of the processor, on one core, best of three.
+function is added to the picture with NumPy. Times are of the processor, on one core, best of five.
 
     python benchmarks/optics.py [--size 320] [--radius 15] [--scenes 100]
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -69,21 +69,26 @@ def two_layers(side: int, behind: tuple[float, float], in_front: float) -> list[
 
 
 def print_rendering(size: int, radius: float) -> None:
-    from ifan.optics import Butterworth, Disc, Gaussian, HalfDisc, PointSpreadFunction, render
+    from ifan.optics import (
+        Aperture,
+        Butterworth,
+        Disc,
+        Gaussian,
+        HalfDisc,
+        PointSpreadFunction,
+        Polygon,
+        render,
+    )
 
-    halves = HalfDisc(0.3)
-    scenes: dict[str, tuple[Any, tuple[float, float], float]] = {
-        "disc, planes, both at the largest radius": (Disc(), (radius, radius), -radius),
-        "disc, slanted from the sharp to the largest": (Disc(), (0.0, radius), -radius),
-        "Butterworth, slanted": (Butterworth(), (0.0, radius), -radius),
-        "Gaussian, slanted": (Gaussian(), (0.0, radius), -radius),
-    }
+    backgrounds = {"plane at the largest radius": radius, "slanted from sharp to largest": 0.0}
+    apertures: tuple[Aperture, ...] = (Disc(), Polygon(), Butterworth(), Gaussian())
     print(f"\nboth views of {size}x{size} pixels, two layers, radius up to {radius:g} px")
     print(f"{'':46}{'time':>10}{'plain':>10}{'speed-up':>10}{'differs':>10}")
-    for name, (aperture, behind, in_front) in scenes.items():
-        psf = PointSpreadFunction(aperture, halves)
+    for aperture, (what, least) in product(apertures, backgrounds.items()):
+        name = f"{type(aperture).__name__}, {what}"
+        psf = PointSpreadFunction(aperture, HalfDisc(0.3))
         margin = psf.reach(radius)
-        layers = two_layers(size + 2 * margin, behind, in_front)
+        layers = two_layers(size + 2 * margin, (least, radius), -radius)
 
         def ours(
             layers: list[Any] = layers, psf: PointSpreadFunction = psf, margin: int = margin
@@ -163,7 +168,7 @@ def photograph(seed: int, side: int = 800) -> npt.NDArray[np.uint8]:
     return picture
 
 
-def timed(work: Callable[[], Any], repetitions: int = 3) -> float:
+def timed(work: Callable[[], Any], repetitions: int = 5) -> float:
     seconds = []
     for _ in range(repetitions):
         start = time.process_time()

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import shutil
 import signal
@@ -10,13 +11,15 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image, ImageFilter
+from typer.testing import CliRunner
 
 from ifan import IfanError, __version__
+from ifan.commands.program import app
 from ifan.datasets.simulated import SceneSimulator
-from ifan.datasets.writing import Recipe, Work
+from ifan.datasets.writing import Recipe, Work, running
 from ifan.datasets.writing.sources import Shelf, read_depth, read_pixels
 
-SCENES = 12
+SCENES = 30
 SOURCES = ["train_c/source", "train_l/source", "train_r/source"]
 TARGETS = ["train_c/target", "train_l/target", "train_r/target"]
 COMMAND = ["data", "simulate", "--photos", "photos", "--out", "out", "--size", "64"]
@@ -26,10 +29,30 @@ COMMAND = ["data", "simulate", "--photos", "photos", "--out", "out", "--size", "
 def place(tmp_path, photographs, monkeypatch):
     """The current folder, with a folder of photographs in it."""
     monkeypatch.chdir(tmp_path)
+    save_photographs(photographs)
+    return tmp_path
+
+
+@pytest.fixture
+def alone(monkeypatch):
+    """Work is done in this process: starting others takes seconds."""
+    monkeypatch.setattr(
+        running, "shared", lambda work, tasks, _processes, _stopped: (work(task) for task in tasks)
+    )
+
+
+@pytest.fixture(scope="module")
+def undisturbed(photographs, tmp_path_factory):
+    """What a run in one process says, and its files."""
+    with contextlib.chdir(tmp_path_factory.mktemp("undisturbed")):
+        save_photographs(photographs)
+        return simulated("--processes", 1), files("out")
+
+
+def save_photographs(photographs):
     Path("photos/deep").mkdir(parents=True)
     for name, pixels in zip(("deep/c.tif", "a.png", "b.png"), photographs, strict=True):
         Image.fromarray(pixels).save(Path("photos", name))
-    return tmp_path
 
 
 def started(*options, scenes=SCENES, program=("-m", "ifan")):
@@ -63,9 +86,9 @@ def recipe(**settings):
     return Recipe(**({"version": __version__, "scenes": SCENES, "size": 64} | settings))
 
 
-def worked(processes=1, depths=None, **settings):
-    """Judge and make in this process, as far as that goes; return what was said of photographs."""
-    work = Work(Path("photos"), Path("out"), recipe(**settings), depths=depths, processes=processes)
+def worked(depths=None, out="out", **settings):
+    """Judge and make; return what was said of photographs."""
+    work = Work(Path("photos"), Path(out), recipe(**settings), depths=depths)
     findings = list(work.judge())
     list(work.make())
     return [finding.refusal for finding in findings if finding.refusal]
@@ -75,7 +98,7 @@ def refusal(depths=None, photos="photos", **settings):
     """What a run is refused with, before anything is made."""
 
     def run():
-        work = Work(Path(photos), Path("out"), recipe(**settings), depths=depths, processes=1)
+        work = Work(Path(photos), Path("out"), recipe(**settings), depths=depths)
         list(work.judge())
 
     with pytest.raises(IfanError) as caught:
@@ -84,16 +107,15 @@ def refusal(depths=None, photos="photos", **settings):
     return str(caught.value)
 
 
-def test_any_number_of_processes_makes_the_same_files(place):
-    said = simulated("--processes", 1)
-    assert said == (f"out: {SCENES} scenes of 3 photographs, 0 left out\n", "")
-    Path("out").rename("one")
-    simulated("--processes", 3)
-    assert files("out") == files("one")
+def test_any_number_of_processes_makes_the_same_files(place, undisturbed):
+    said = f"out: {SCENES} scenes of 3 photographs, 0 left out\n", ""
+    assert undisturbed[0] == said
+    assert simulated("--processes", 2) == said
+    assert files("out") == undisturbed[1]
 
 
-def test_it_is_laid_out_as_dpdd_with_the_truth_beside(place):
-    simulated("--bits", 16, "--processes", 1, scenes=3)
+def test_it_is_laid_out_as_dpdd_with_the_truth_beside(place, alone):
+    worked(bits=16, scenes=3)
     for folder in (*SOURCES, *TARGETS):
         names = sorted(path.name for path in Path("out", folder).iterdir())
         assert names == ["000000.png", "000001.png", "000002.png"]
@@ -119,7 +141,7 @@ def read_png16(path):
     return pyvips.Image.new_from_file(str(path)).numpy()
 
 
-def test_settings_and_a_sheet_to_look_at_lie_beside(place):
+def test_settings_and_a_sheet_to_look_at_lie_beside(place, alone):
     Path("photos/broken.jpg").write_bytes(b"\xff\xd8\xff")
     worked(scenes=2, seed=5)
     settings = json.loads(Path("out/settings.json").read_text())
@@ -136,22 +158,18 @@ def test_settings_and_a_sheet_to_look_at_lie_beside(place):
             assert np.abs(cell - np.asarray(picture)).mean() < 6
 
 
-def test_a_killed_run_is_continued_with_the_same_result(place):
-    simulated("--processes", 1, scenes=30)
-    undisturbed = files("out")
-    shutil.rmtree("out")
-    for count in (1, 8, 15):
-        with started("--processes", 2, scenes=30) as process:
+def test_a_killed_run_is_continued_with_the_same_result(place, undisturbed):
+    _, expected = undisturbed
+    for count in (1, 10):
+        with started("--processes", 2) as process:
             wait_for(count)
             process.kill()
         # Its helpers end with it, and nothing that has a name is half.
-        there = files_at_rest()
-        assert {n: undisturbed[n] for n in there if ".ifan-" not in n} == {
-            n: data for n, data in there.items() if ".ifan-" not in n
-        }
-        assert count <= len(made()) < 30
-    simulated("--processes", 3, scenes=30)
-    assert files("out") == undisturbed
+        there = {name: data for name, data in files_at_rest().items() if ".ifan-" not in name}
+        assert there.items() <= expected.items()
+        assert count <= len(made()) < SCENES
+    simulated("--processes", 2)
+    assert files("out") == expected
 
 
 def test_ctrl_c_ends_it_in_one_line_and_the_next_run_goes_on(place):
@@ -193,7 +211,7 @@ def files_at_rest():
     return now
 
 
-def test_a_finished_run_has_nothing_left_to_do(place):
+def test_a_finished_run_has_nothing_left_to_do(place, alone):
     worked(scenes=2)
     times = {path: path.stat().st_mtime_ns for path in Path("out").rglob("*")}
     assert worked(scenes=2) == []
@@ -203,11 +221,35 @@ def test_a_finished_run_has_nothing_left_to_do(place):
     assert Path("out/train_l/target/000001.png").exists()
 
 
-def test_other_settings_and_other_photographs_are_refused(place):
+def test_more_scenes_are_added_as_if_they_had_been_asked_for_at_once(place, alone):
+    worked(scenes=9, out="at-once")
+    worked(scenes=2)
+    first = Path("out/train_c/source/000001.png").stat()
+    worked(scenes=9)
+    assert Path("out/train_c/source/000001.png").stat() == first
+    assert files("out") == files("at-once")
+
+
+def test_fewer_scenes_than_there_are_are_refused(place, alone):
+    worked(scenes=3)
+    before = files("out")
+    assert refusal(scenes=2) == (
+        "out: is a set of 3 scenes, more than 2;"
+        " ask for 3 or more, or give another folder for the scenes"
+    )
+    assert files("out") == before
+
+
+def test_scenes_are_not_made_of_scenes(place, alone):
+    worked(scenes=2, out="photos/scenes")
+    worked(scenes=2)
+    assert files("out") == files("photos/scenes")
+
+
+def test_other_settings_and_other_photographs_are_refused(place, alone):
     worked(scenes=1)
     before = files("out")
     end = "; give the same, or another folder for the scenes"
-    assert refusal(scenes=2) == f"out: holds scenes with scenes 1, not 2{end}"
     assert refusal(scenes=1, seed=1) == f"out: holds scenes with seed 0, not 1{end}"
     assert refusal(scenes=1, bits=16) == f"out: holds scenes with bits 8, not 16{end}"
     assert "holds scenes with ifan" in refusal(scenes=1, version="0.0")
@@ -232,20 +274,20 @@ def test_a_folder_with_something_else_is_left_alone(place):
     assert refusal() == "out: is a file, not a folder; give the name of a folder"
 
 
-def test_pictures_that_are_of_no_use_are_left_out(place):
+def test_pictures_that_are_of_no_use_are_left_out(place, alone):
     with Image.open("photos/a.png") as sharp:
         sharp.filter(ImageFilter.GaussianBlur(2)).save("photos/soft.png")
     Path("photos/broken.jpg").write_bytes(b"nothing")
     Path("photos/notes.txt").write_text("no picture at all")
-    output, errors = simulated("--processes", 2, scenes=1)
-    assert errors.splitlines() == [
+    done = CliRunner().invoke(app, [*COMMAND, "--scenes", "1"])
+    assert done.stderr.splitlines() == [
         "photos/broken.jpg: is not a picture; broken.jpg is left out",
         "photos/soft.png: is not sharp; soft.png is left out",
     ]
-    assert output == "out: 1 scenes of 3 photographs, 2 left out\n"
+    assert done.stdout == "out: 1 scenes of 3 photographs, 2 left out\n"
 
 
-def test_a_folder_without_sharp_photographs_is_refused(place):
+def test_a_folder_without_sharp_photographs_is_refused(place, alone):
     assert refusal(photos="nowhere").startswith("nowhere: cannot be read (No such file")
     Path("empty").mkdir()
     line = "empty: has no pictures in it; give a folder of sharp photographs"
@@ -259,14 +301,13 @@ def test_a_folder_without_sharp_photographs_is_refused(place):
     assert not Path("out").exists()
 
 
-def test_depths_say_where_the_blur_is(place, photographs):
+def test_depths_say_where_the_blur_is(place, alone, photographs):
     """Depths, and circles of confusion that are an affine function of their inverse, mean one."""
     height, width = photographs[0].shape[:2]
     depth = np.tile(np.linspace(1, 5, width, dtype=np.float32), (height, 1))
     save_maps("depths", depth)
     save_maps("cocs", 3 - 7 / depth)
-    worked(scenes=4, depths=Path("depths"))
-    Path("out").rename("by-depth")
+    worked(scenes=4, depths=Path("depths"), out="by-depth")
     worked(scenes=4, depths=Path("cocs"))
     worked_maps = [sorted(Path(n, "train_c/coc").iterdir()) for n in ("by-depth", "out")]
     for one, other in zip(*worked_maps, strict=True):
@@ -282,7 +323,7 @@ def save_maps(folder, values):
         tifffile.imwrite(Path(folder, name), values.astype(np.float32))
 
 
-def test_depths_that_do_not_fit(place, photographs):
+def test_depths_that_do_not_fit(place, alone, photographs):
     depths = Path("depths")
     depths.mkdir()
     line = "depths: has no depth for any of the photographs; name depths as the photographs, a.tif"
@@ -332,5 +373,5 @@ def test_without_numba_it_says_how_to_get_it(place):
 
 
 def test_bad_use_is_told_apart(place):
-    for options in (["--bits", 12], ["--sharp", 2], ["--size", 0], ["--max-radius", 1000]):
-        simulated(*options, status=2)
+    for options in (["--bits", "12"], ["--sharp", "2"], ["--size", "0"], ["--max-radius", "999"]):
+        assert CliRunner().invoke(app, [*COMMAND, *options]).exit_code == 2

@@ -57,7 +57,9 @@ def simulate(
             "--out", "-o", parser=options.path, metavar="FOLDER", help="Where the scenes go."
         ),
     ],
-    scenes: Annotated[int, typer.Option(min=1, metavar="N", help="How many.")] = 1000,
+    scenes: Annotated[
+        int, typer.Option(min=1, max=1_000_000, metavar="N", help="How many.")
+    ] = 1000,
     size: Annotated[
         int, typer.Option(min=16, max=4096, metavar="N", help="Side of the pictures in pixels.")
     ] = 256,
@@ -94,7 +96,7 @@ def simulate(
 
     Writes the layout of DPDD: train_c, train_l and train_r with source and target; the true circle
     of confusion in train_c/coc; settings.json and contact-sheet.jpg. The same command goes on where
-    an earlier one was stopped. Needs ifan[train].
+    an earlier one was stopped; with a larger --scenes it adds scenes. Needs ifan[train].
     """
     if bits not in (8, 16):
         raise typer.BadParameter("--bits is 8 or 16")

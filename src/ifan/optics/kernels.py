@@ -25,6 +25,10 @@ LARGEST = 1000
 """Circles of confusion that are not rendered, in pixels: one kernel would take 16 MB and more."""
 
 
+PADDING = 7
+"""Zeros after each row of a kernel, so that eight weights can be read at once up to its end."""
+
+
 class KernelTable(NamedTuple):
     """The point spread functions of a range of circles of confusion.
 
@@ -34,9 +38,11 @@ class KernelTable(NamedTuple):
     Attributes:
         first: number of the lowest node.
         reach: int64, of length n: for each interval, (k - 1) / 2 of its kernels, which are kxk.
-        taps: int64, n: where in `weights` the kernels of the interval begin.
+        taps: int64, n: where in `weights` and `changes` the kernel of the interval begins.
         rows: int64, n: where in `spans` the rows of the interval begin.
-        weights: float32; for each tap left, right, and what is added to them times f.
+        weights: float32: kernels of the left view, row by row, seven zeros after each; the right
+            view's are their mirrors.
+        changes: float32, as `weights`: what is added to them times f.
         spans: int64, mx2: for each row the first column with light, and the one after the last.
     """
 
@@ -45,6 +51,7 @@ class KernelTable(NamedTuple):
     taps: npt.NDArray[np.int64]
     rows: npt.NDArray[np.int64]
     weights: npt.NDArray[np.float32]
+    changes: npt.NDArray[np.float32]
     spans: npt.NDArray[np.int64]
 
 
@@ -65,20 +72,23 @@ def tabulate(psf: PointSpreadFunction, smallest: float, largest: float) -> Kerne
     if smallest == largest:
         nodes[:] = smallest
     reaches = _reaches(psf, np.maximum(np.abs(nodes[:-1]), np.abs(nodes[1:])))
-    weights, spans = [], []
+    weights, changes, spans = [], [], []
     # Kernels of one size are made at once, which is much quicker than one by one.
     for reach, intervals in groupby(range(len(reaches)), key=reaches.__getitem__):
         low, *_ = members = list(intervals)
-        kernels = _interval_weights(psf, nodes[low : low + len(members) + 1], reach)
-        weights.append(kernels.ravel())
-        spans.append(_row_spans(kernels))
+        left = psf.left(nodes[low : low + len(members) + 1], reach).astype(np.float32)
+        padded = np.pad(left, ((0, 0), (0, 0), (0, PADDING)))
+        weights.append(padded[:-1].ravel())
+        changes.append(np.diff(padded, axis=0).ravel())
+        spans.append(_row_spans(left))
     sizes = 2 * np.array(reaches, np.int64) + 1
     return KernelTable(
         first=first,
         reach=np.array(reaches, np.int64),
-        taps=_starts(4 * sizes**2),
+        taps=_starts(sizes * (sizes + PADDING)),
         rows=_starts(sizes),
         weights=np.concatenate(weights),
+        changes=np.concatenate(changes),
         spans=np.concatenate(spans),
     )
 
@@ -99,18 +109,9 @@ def _starts(sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return np.cumsum(sizes) - sizes
 
 
-def _interval_weights(
-    psf: PointSpreadFunction, nodes: npt.NDArray[np.float64], reach: int
-) -> npt.NDArray[np.float32]:
-    """Return `KernelTable.weights` of the intervals between `nodes`, nxkxkx4."""
-    left = psf.left(nodes, reach).astype(np.float32)
-    views = np.stack((left, left[:, :, ::-1]), axis=-1)
-    return np.concatenate((views[:-1], np.diff(views, axis=0)), axis=-1)
-
-
-def _row_spans(weights: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-    """Return `KernelTable.spans` of nxkxkx4."""
-    lit = (weights != 0).any(axis=-1)
+def _row_spans(kernels: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    """Return `KernelTable.spans` of the intervals between n + 1 kernels, (n + 1)xkxk."""
+    lit = (kernels[:-1] != 0) | (kernels[1:] != 0)
     first = lit.argmax(axis=-1)
     after = lit.shape[-1] - lit[:, :, ::-1].argmax(axis=-1)
     after[~lit.any(axis=-1)] = 0

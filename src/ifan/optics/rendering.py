@@ -215,10 +215,9 @@ def _blurred_together(
     """Blur channels of a layer that have one circle of confusion."""
     smallest, largest = (limit + shift for limit in layer.coc_range)
     table = tabulate(psf, smallest, largest)
-    shape = layer.colour.shape[:2]
-    coc = np.broadcast_to(np.asarray(layer.coc, np.float32) + np.float32(shift), shape)
+    coc = np.asarray(layer.coc + np.float32(shift), np.float32)
     opacity = _opacity(layer)
-    values = np.zeros((*shape, 4), np.float32)
+    values = np.zeros((*opacity.shape, 4), np.float32)
     values[..., channels] = layer.colour[..., channels] * opacity[..., None]
     values[..., 3] = opacity
     blurred = [view[_inside(margin)] for view in scatter(values, coc, table)]

@@ -141,6 +141,15 @@ def test_a_depth_map_decides_the_blur(photographs):
     assert several >= 3
 
 
+def test_things_stand_in_front_of_the_nearest_depth_too(photographs):
+    """The nearest depth often has the largest coc, up to a rounding: there is hardly room."""
+    depth = np.linspace(1, 9, photographs[0][..., 0].size, dtype=np.float32)
+    depth = depth.reshape(photographs[0].shape[:2])
+    settings = {"sharp_share": 0, "occluded_share": 1, "height": 24, "width": 24, "coc_px": (1, 2)}
+    made = simulator(photographs[:1], depths=[depth], **settings)
+    assert all("0 in front" not in scene.description for scene in islice(made.scenes(), 60))
+
+
 def test_16_bit_scenes_have_more_levels(photographs):
     few, many = (simulator(photographs, bits=bits).scene(0).center for bits in (8, 16))
     assert len(np.unique(few)) <= 256 < len(np.unique(many))

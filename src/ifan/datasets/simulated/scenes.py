@@ -134,7 +134,8 @@ class SceneSimulator:
     ) -> list[Layer]:
         """Cut things out of other pieces and put them in front, the nearest last."""
         count = int(random.integers(1, self.settings.most_occluders + 1))
-        nearest = min(layer.coc_range[0] for layer in behind)
+        # Not below the largest, as that of a depth map may be by a rounding.
+        nearest = max(min(layer.coc_range[0] for layer in behind), -largest)
         cocs = random.uniform(-largest, nearest, count)
         if nearest > 0 and random.random() < 0.4:
             # A thing in focus in front of what is not: the most usual of photographs.

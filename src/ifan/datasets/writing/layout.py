@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ifan.files import is_written, make_folder, remove_leftovers, write_atomically
+from ifan.files import (
+    exists,
+    is_folder,
+    is_written,
+    make_folder,
+    remove_leftovers,
+    write_atomically,
+)
 from ifan.images import FORMATS, Metadata, Photograph, encode_photograph, write_map
 
 if TYPE_CHECKING:
@@ -26,7 +33,13 @@ _PICTURES: Mapping[str, tuple[str, ...]] = {
 }
 _COC = "train_c/coc"
 
-_FEWEST_DIGITS = 6
+# Of the numbers in names, for up to a million scenes.
+_DIGITS = 6
+
+
+def holds_scenes(folder: Path) -> bool:
+    """Tell whether a folder is a simulated data set."""
+    return exists(folder / SETTINGS) and is_folder(folder / _COC)
 
 
 class Layout:
@@ -34,12 +47,10 @@ class Layout:
 
     Args:
         folder: of the data set.
-        scenes: how many there will be.
     """
 
-    def __init__(self, folder: Path, scenes: int) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._digits = max(_FEWEST_DIGITS, len(str(scenes - 1)))
 
     def make_folders(self) -> None:
         """Make the folders, and remove what killed processes left there.
@@ -87,7 +98,7 @@ class Layout:
         write_map(scene.coc, self.coc(index), overwrite=True)
 
     def _file(self, folder: str, index: int, suffix: str) -> Path:
-        return self.folder / folder / f"{index:0{self._digits}}{suffix}"
+        return self.folder / folder / f"{index:0{_DIGITS}}{suffix}"
 
 
 def _png(values: npt.NDArray[np.float32], bits: int) -> bytes:

@@ -106,7 +106,10 @@ class Record(BaseModel):
         return self.model_copy(update={"photographs": used, "left_out": left_out})
 
     def difference(self, other: Record) -> str | None:
-        """Say in which setting, photographs apart, another record differs first, if in any."""
+        """Say in which setting, photographs apart, another record differs first, if in any.
+
+        How many scenes there are makes no difference: each depends on its own number alone.
+        """
         here, there = self._settings(), other._settings()
         for name, value in here.items():
             if there.get(name) != value:
@@ -114,7 +117,7 @@ class Record(BaseModel):
         return None
 
     def _settings(self) -> dict[str, Any]:
-        fields = self.model_dump(exclude={"simulation", "photographs", "left_out"})
+        fields = self.model_dump(exclude={"scenes", "simulation", "photographs", "left_out"})
         return fields | self.simulation
 
 
@@ -132,9 +135,10 @@ def read_record(path: Path) -> Record:
 
 
 def write_record(record: Record, path: Path) -> None:
-    """Write a record where there is none.
+    """Write a record, in the place of an earlier one if there is one.
 
     Raises:
         OutputError: it cannot be written.
     """
-    write_atomically(path, (record.model_dump_json(indent=2) + "\n").encode())
+    data = (record.model_dump_json(indent=2) + "\n").encode()
+    write_atomically(path, data, overwrite=True)

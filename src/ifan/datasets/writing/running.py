@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -39,7 +40,8 @@ class Work:
     """The making of a data set: first `judge`, then `make`, each with a list of what is to be done.
 
     Scenes do not depend on the number of processes. Each file gets its name when it is whole; what
-    an earlier run has made of the same settings and photographs stays.
+    an earlier run has made of the same settings and photographs stays, and more are added to it if
+    more are asked for.
 
     Args:
         photos: a folder of sharp photographs, searched with those below it.
@@ -54,7 +56,8 @@ class Work:
 
     Raises:
         IfanError: there is nothing to make scenes of, or something is not installed.
-        OutputError: the folder is not ours, or an earlier run was asked for something else.
+        OutputError: the folder is not ours, or an earlier run was asked for something else or for
+            more scenes.
     """
 
     def __init__(
@@ -72,10 +75,10 @@ class Work:
         self._processes = processes or usable_processors()
         self._stopped = stopped
         self._record = Record.of(recipe)
-        self._layout = Layout(out, recipe.scenes)
+        self._layout = Layout(out)
         self._settings = out / SETTINGS
         _require_ours(out)
-        self._sources = find_sources(photos, depths, out)
+        self._sources = find_sources(photos, depths)
         self.unjudged = list(self._sources)
         if exists(self._settings):
             self._record = self._continued(read_record(self._settings))
@@ -118,8 +121,7 @@ class Work:
         if not self.used:
             reason = f"has no sharp photograph among its {len(findings)} pictures"
             raise IfanError(self._photos, reason, "give photographs that are in focus everywhere")
-        make_folder(self._layout.folder)
-        write_record(self._record, self._settings)
+        self._write_settings()
         self.unjudged = []
 
     def make(self) -> Generator[int, None, None]:
@@ -134,6 +136,7 @@ class Work:
         """
         if self.unjudged:  # stopped before
             return
+        self._write_settings()
         self._layout.make_folders()
         missing = self.missing
         self._draw_sheet()
@@ -141,6 +144,18 @@ class Work:
         for index in shared(make, missing, self._processes, self._stopped):
             self._draw_sheet()
             yield index
+
+    def _write_settings(self) -> None:
+        """Write down what is made, unless it is the same as before."""
+        if exists(self._settings):
+            if read_record(self._settings) == self._record:
+                return
+            # It may show fewer scenes than there will be. What forbids to remove it forbids to
+            # write the settings, too, and that is said.
+            with suppress(OSError):
+                (self._layout.folder / CONTACT_SHEET).unlink(missing_ok=True)
+        make_folder(self._layout.folder)
+        write_record(self._record, self._settings)
 
     def _draw_sheet(self) -> None:
         """Draw the contact sheet once its scenes are there, while one may still look and stop."""
@@ -166,6 +181,9 @@ class Work:
         difference = before.difference(self._record)
         if difference is not None:
             raise OutputError(out, f"holds scenes with {difference}", _SAME_OR_ELSEWHERE)
+        if before.scenes > self._recipe.scenes:
+            reason = f"is a set of {before.scenes} scenes, more than {self._recipe.scenes}"
+            raise OutputError(out, reason, f"ask for {before.scenes} or more, or {_ELSEWHERE}")
         entries = {entry.name: entry for entry in before.photographs}
         if {*entries, *before.left_out} != {source.name for source in self._sources}:
             raise _other_photographs(out)
@@ -173,7 +191,7 @@ class Work:
             entry = entries.get(source.name)
             if entry is not None and (entry.sha256, entry.depth_sha256) != checksums(source):
                 raise _other_photographs(out, source)
-        return before
+        return before.model_copy(update={"scenes": self._recipe.scenes})
 
 
 @dataclass(frozen=True)
@@ -200,7 +218,7 @@ class _Maker:
     def __init__(self, job: _Job) -> None:
         from ifan.datasets.simulated import SceneSimulator
 
-        self.layout = Layout(job.folder, job.recipe.scenes)
+        self.layout = Layout(job.folder)
         self.simulator = SceneSimulator(
             Shelf(job.photographs, read_pixels, job.most_bytes),
             job.recipe.simulation(),

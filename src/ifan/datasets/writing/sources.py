@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ifan.datasets.writing.layout import holds_scenes
 from ifan.errors import IfanError, PictureError
-from ifan.files import same_file, sha256_of
+from ifan.files import sha256_of
 from ifan.images import Rendition, is_picture_name, read_photograph
 
 ENOUGH_SHARPNESS = 0.5
@@ -52,23 +53,23 @@ class Finding:
     depth_sha256: str | None = None
 
 
-def find_sources(photos: Path, depths: Path | None, out: Path) -> list[Source]:
+def find_sources(photos: Path, depths: Path | None) -> list[Source]:
     """Find the pictures in a folder and those below it, in order, and their depths.
 
-    Hidden files and folders are left out, and links to folders are not followed.
+    Hidden files and folders are left out, as are simulated scenes, and links to folders are not
+    followed.
 
     Args:
         photos: the folder.
         depths: a folder where depths lie as the photographs do in theirs, with any suffix.
-        out: a folder that is left out.
 
     Raises:
         IfanError: there is no such folder, no picture in it, or no depth for any of them.
     """
-    names = _pictures_below(photos, out)
+    names = _pictures_below(photos)
     if not names:
         raise IfanError(photos, "has no pictures in it", "give a folder of sharp photographs")
-    known = {} if depths is None else _by_stem(depths, _pictures_below(depths, out))
+    known = {} if depths is None else _by_stem(depths, _pictures_below(depths))
     sources = [Source(name, photos / name, known.get(_stem(name))) for name in names]
     if depths is not None and not any(source.depth for source in sources):
         reason = "has no depth for any of the photographs"
@@ -186,14 +187,14 @@ def _require_size(
         raise PictureError(path, reason, "give a depth for each pixel")
 
 
-def _pictures_below(folder: Path, left_out: Path) -> list[str]:
+def _pictures_below(folder: Path) -> list[str]:
     """Return the names of all pictures below a folder, sorted, with / between parts."""
     names: list[str] = []
     for parent, folders, files in os.walk(folder, onerror=_refuse_folder):
         folders[:] = [
             name
             for name in folders
-            if not name.startswith(".") and not same_file(Path(parent, name), left_out)
+            if not name.startswith(".") and not holds_scenes(Path(parent, name))
         ]
         below = Path(parent).relative_to(folder)
         names += [(below / name).as_posix() for name in files if is_picture_name(name)]

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -46,7 +46,7 @@ def usable_processors() -> int:
 
 def shared(
     work: Callable[[Task], Result],
-    tasks: Iterable[Task],
+    tasks: Sequence[Task],
     processes: int,
     stopped: Callable[[], bool],
 ) -> Generator[Result, None, None]:
@@ -55,13 +55,16 @@ def shared(
     Args:
         work: does one; it and all it takes and gives can be pickled.
         tasks: in order.
-        processes: how many.
+        processes: how many at most.
         stopped: asked now and then; once it is true, what is begun is finished, and no more.
 
     Raises:
         IfanError: what `work` raises, or a process was ended from outside.
     """
-    with _pool(min(processes, _MOST_PROCESSES)) as pool:
+    if not tasks:
+        return
+    # All of them are started with the first task.
+    with _pool(min(processes, len(tasks), _MOST_PROCESSES)) as pool:
         queue: deque[Future[Result]] = deque()
         source = iter(tasks)
         try:
