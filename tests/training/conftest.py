@@ -60,7 +60,7 @@ def train(small, tmp_path):
     def run(*changes, log_root="logs", resume=False):
         recipe = open_recipe("pairs-only", [*small, *changes])
         folder = RunFolder(tmp_path / log_root, recipe.mode)
-        observer = Observer(folder.log, recipe.updates, lambda _: None)
+        observer = Observer(folder.log, recipe.updates, lambda _: None, samples=folder.samples)
         Training(recipe, folder, observer, workers=0, resume=resume).run()
 
     yield run

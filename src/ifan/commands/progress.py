@@ -57,6 +57,30 @@ def progress_of_download() -> Iterator[Callable[[int, int | None], None]]:
         yield lambda received, total: bar.update(task, completed=received, total=total)
 
 
+@contextmanager
+def progress_of_training(updates: int) -> Iterator[Callable[[int, str], None] | None]:
+    """Show a bar over the updates of a training, and beside it what is said of the last one.
+
+    Yields:
+        A function to call with the number of an update and what is said of it; None where there is
+        no terminal.
+    """
+    if not _interactive():
+        yield None
+        return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.completed}/{task.total}"),
+        BarColumn(),
+        TimeRemainingColumn(),
+        TextColumn("left; {task.fields[said]}"),
+    )
+    with Progress(*columns, transient=True) as bar:
+        task = bar.add_task("", total=updates, said="")
+        yield lambda update, said: bar.update(task, completed=update, said=said)
+
+
 def _interactive() -> bool:
     """Whether both streams are a terminal: else a bar would end up among the lines of a file."""
     # Either is None if it was closed before.

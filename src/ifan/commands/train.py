@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ifan.commands import options, stopping
+from ifan.commands.progress import progress_of_training
 from ifan.errors import IfanError, in_one_line
 
 
@@ -53,6 +54,9 @@ def train(
     accelerator: Annotated[
         str, typer.Option(metavar="auto|cpu|cuda|mps", help="What to train on.")
     ] = "auto",
+    wandb: Annotated[
+        bool, typer.Option("--wandb", help="Send what one sees of it to Weights & Biases, too.")
+    ] = False,
     _recipes: Annotated[
         bool,
         typer.Option(
@@ -77,14 +81,21 @@ def train(
             raise IfanError(str(error.name), "is not installed", remedy) from error
         opened = open_recipe(recipe, changes or ())
         folder = RunFolder(log_root, opened.mode)
-        observer = Observer(folder.log, opened.updates, lambda line: typer.echo(in_one_line(line)))
-        training = Training(
-            opened,
-            folder,
-            observer,
-            stopped=stopping.asked,
-            workers=workers,
-            accelerator=accelerator,
-            resume=resume,
-        )
-        training.run()
+        with progress_of_training(opened.updates) as show:
+            observer = Observer(
+                folder.log,
+                opened.updates,
+                lambda line: typer.echo(in_one_line(line)),
+                samples=folder.samples,
+                show=show,
+                wandb=opened if wandb else None,
+            )
+            Training(
+                opened,
+                folder,
+                observer,
+                stopped=stopping.asked,
+                workers=workers,
+                accelerator=accelerator,
+                resume=resume,
+            ).run()

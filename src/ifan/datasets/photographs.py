@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,8 @@ from ifan.errors import IfanError
 from ifan.files import is_written, make_folder, remove_leftovers, write_atomically
 
 _INDEX = "photographs.json"
+
+_log = logging.getLogger(__name__)
 
 
 class Photographs(Sequence[Any]):
@@ -42,12 +45,11 @@ class Photographs(Sequence[Any]):
         return np.load(self._folder / _file(self.names[number]), mmap_mode="r")
 
 
-def decode(
-    photographs: Path, folder: Path, processes: int, stopped: Callable[[], bool]
-) -> list[str]:
+def decode(photographs: Path, folder: Path, processes: int, stopped: Callable[[], bool]) -> None:
     """Decode the sharp ones of the photographs in a folder and those below it.
 
-    What an earlier run has decoded stays, as long as the photographs are the same.
+    What an earlier run has decoded stays, as long as the photographs are the same. A warning says
+    how many are left out, and why the first of them is.
 
     Args:
         photographs: where they are.
@@ -55,35 +57,33 @@ def decode(
         processes: how many share the work.
         stopped: asked now and then; once it is true, what is begun is finished, and no more.
 
-    Returns:
-        For each that is left out, a line that says why.
-
     Raises:
         IfanError: there is no sharp photograph.
         OutputError: the folder cannot be written to.
     """
-    sources = find_sources(photographs, None, folder)
+    sources = find_sources(photographs, None)
     index = folder / _INDEX
     found = [[source.name, source.photograph.stat().st_size] for source in sources]
     if is_written(index):
         before = json.loads(index.read_text("utf-8"))
         if before["found"] == found:
-            return list(before["left_out"])
+            return
     make_folder(folder)
     remove_leftovers(folder)
     refusals = list(shared(partial(_decode, folder), sources, processes, stopped))
     left_out = [refusal for refusal in refusals if refusal is not None]
     if stopped():
-        return left_out
+        return
+    if left_out:
+        _log.warning("%d photographs are left out; %s", len(left_out), left_out[0])
     decoded = [
         source.name for source, refusal in zip(sources, refusals, strict=True) if refusal is None
     ]
     if not decoded:
         reason = f"has no sharp photograph among its {len(sources)} pictures"
         raise IfanError(photographs, reason, "give photographs that are in focus everywhere")
-    table = {"found": found, "decoded": decoded, "left_out": left_out}
+    table = {"found": found, "decoded": decoded}
     write_atomically(index, json.dumps(table).encode(), overwrite=True)
-    return left_out
 
 
 def _decode(folder: Path, source: Source) -> str | None:

@@ -24,6 +24,7 @@ from ifan.files import is_written, make_folder, remove_leftovers, write_atomical
 from ifan.models import save_released_checkpoint
 from ifan.networks import IFAN, ReblurringNetwork
 from ifan.networks.ifan import DeblurringNetwork
+from ifan.training.cost import Cost
 from ifan.training.recipe import Recipe
 
 PROJECT = "IFAN_CVPR2021"
@@ -71,8 +72,8 @@ class RunFolder:
         self._recipe = self.path / "config" / "recipe.yaml"
         self._list = self.checkpoints / "checkpoints.txt"
 
-    def begin(self, recipe: Recipe) -> None:
-        """Make the folders, and write the recipe down.
+    def begin(self, recipe: Recipe, cost: Cost) -> None:
+        """Make the folders, and write down what is trained.
 
         Raises:
             OutputError: they cannot be written.
@@ -81,6 +82,7 @@ class RunFolder:
             make_folder(folder)
             remove_leftovers(folder)
         write_atomically(self._recipe, recipe.to_yaml().encode(), overwrite=True)
+        write_atomically(self.path / "cost.txt", str(cost).encode(), overwrite=True)
 
     def require_unused(self) -> None:
         """Refuse to begin anew where a run is.

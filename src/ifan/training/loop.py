@@ -18,6 +18,7 @@ from ifan.errors import IfanError
 from ifan.files import is_written
 from ifan.training.batches import Batch, Place, batches, epoch
 from ifan.training.checkpoints import RunFolder, Scored
+from ifan.training.cost import cost
 from ifan.training.devices import is_out_of_memory, open_fabric
 from ifan.training.initialisation import make_networks
 from ifan.training.losses import Outcome, Tasks
@@ -96,7 +97,7 @@ class Training:
             workers=self._workers,
             photographs=self.folder.photographs,
         )
-        with closing(coming):
+        with closing(coming), closing(self._observer):
             while self.update < self.recipe.updates:
                 try:
                     self._step(coming)
@@ -120,14 +121,13 @@ class Training:
     def _prepare(self) -> None:
         """Make the folder of the run, and decode photographs; process 0 does it for all."""
         if self._fabric.is_global_zero:
-            self.folder.begin(self.recipe)
+            self.folder.begin(self.recipe, cost(self._tasks.network))
             data = self.recipe.data
             if isinstance(data, SimulatedData):
                 photographs = Path(data.photographs)
                 processes = max(1, self._workers)
-                lines = decode(photographs, self.folder.photographs, processes, self._stopped)
-                for line in lines:
-                    self._observer.skipped(line)
+                decode(photographs, self.folder.photographs, processes, self._stopped)
+            self._observer.begun(self.update)
         self._fabric.barrier()
 
     def _step(self, coming: Iterator[Batch]) -> None:
