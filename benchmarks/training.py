@@ -1,7 +1,7 @@
 """Speed of training, as ratios to a plain loop, and of the data that feed it.
 
 The plain loop is training as one writes it down first: float32, channels first, filters in the
-released order, of which each tap is cut out by its index, whole predictions for the reblurring network.
+released order that are cut out by their index, whole predictions for the reblurring network.
 Networks have the paper's settings, all three losses and the same weights; the losses of the first
 step show that they compute the same. All contestants take turns in one process, as machines are
 noisy; ratios are of the same round, and their median is printed.
@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -35,9 +35,10 @@ from ifan.networks.iac import PARTS, TAPS, released_channel_order
 from ifan.networks.reblurring import COLOURS
 from ifan.training.batches import Place, batches
 from ifan.training.initialisation import gentle_start
-from ifan.training.losses import Tasks, Views, warp_right_to_left
+from ifan.training.losses import Tasks, warp_right_to_left
 from ifan.training.optimisation import make_optimizer
 from ifan.training.recipe import FolderData, Recipe
+from ifan.training.views import Views
 
 WEIGHTS = {"deblurring": 1.0, "disparity": 1.0, "reblurring": 1.0}
 PLAIN = "plain fp32"
@@ -122,7 +123,7 @@ def contestant(
     else:
         module = Tasks(network, reblurring, WEIGHTS)
         loss = lambda views: module(views).total  # noqa: E731
-    module.to(memory_format=layout)
+    module.to(memory_format=layout)  # type: ignore[call-overload]
     optimizer = make_optimizer(list(module.parameters()), Recipe().optimizer)
     return Contestant(loss, optimizer, precision, layout)
 
@@ -154,7 +155,8 @@ class PlainTasks(nn.Module):
         channels = 4 * network.width
         into_released = released_channel_order(network.iterations, channels).argsort()
         reorder(network.filter_predictor.output, into_released)
-        first, last = reblurring.filter_inverter[0][0], reblurring.filter_inverter[-1]
+        first = cast("nn.Conv2d", cast("nn.Sequential", reblurring.filter_inverter[0])[0])
+        last = cast("nn.Conv2d", reblurring.filter_inverter[-1])
         with torch.no_grad():
             first.weight.copy_(first.weight[:, into_released])
         reorder(last, released_channel_order(reblurring.reblurring_iterations, COLOURS).argsort())

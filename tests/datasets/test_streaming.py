@@ -1,0 +1,88 @@
+"""Crops of simulated scenes without end."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from ifan.datasets.simulated import Simulation
+from ifan.datasets.streaming import CropStream, Curriculum
+
+SIMULATION = Simulation(height=64, width=64, coc_px=(1, 8), sharp_share=0.3)
+
+
+@pytest.fixture(scope="module")
+def stream(photographs):
+    return CropStream(photographs, SIMULATION, crop=32, uses=3)
+
+
+def test_a_group_is_the_same_whenever_it_is_made(stream, photographs):
+    again = CropStream(photographs, SIMULATION, crop=32, uses=3)
+    again.group(0, 2, 0.0)
+    for first, second in zip(stream.group(5, 2, 0.0), again.group(5, 2, 0.0), strict=True):
+        assert first.name == second.name
+        for name in ("center", "target", "left", "right"):
+            np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+
+
+def test_groups_and_seeds_differ(stream, photographs):
+    names = {example.name for example in stream.group(0, 4, 0.0)}
+    assert names.isdisjoint(example.name for example in stream.group(1, 4, 0.0))
+    other = CropStream(photographs, SIMULATION, crop=32, uses=3, seed=1)
+    assert not np.array_equal(other.group(0, 1, 0.0)[0].center, stream.group(0, 1, 0.0)[0].center)
+
+
+def test_crops_of_one_scene_lie_in_different_batches(stream):
+    crops = stream.group(0, 4, 0.0)
+    assert len(crops) == 12
+    for first in (0, 4, 8):
+        assert len({example.name for example in crops[first : first + 4]}) == 4
+    assert all(crop.center.shape == (32, 32, 3) for crop in crops)
+    assert all(crop.center.dtype == np.uint8 for crop in crops)
+
+
+def test_a_curriculum_begins_mild_and_widens(monkeypatch, photographs):
+    curriculum = Curriculum(
+        mean_coc_px=(1, 2), last_mean_coc_px=6, widened_by=0.5, any_share=0.5, any_after=0.5
+    )
+    assert [curriculum.wanted(part) for part in (0, 0.25, 0.5, 1)] == [
+        (1, 2),
+        (1, 4),
+        (1, 6),
+        (1, 6),
+    ]
+    stream = CropStream(photographs, SIMULATION, crop=32, uses=2, curriculum=curriculum)
+    means = []
+    monkeypatch.setattr(
+        stream,
+        "_example",
+        lambda scene, corner, *_: means.append(
+            np.abs(scene.coc[corner[0] :, corner[1] :][:32, :32]).mean()
+        ),
+    )
+    stream.group(0, 10, 0.0)
+    assert len(means) == 20
+    assert min(means) >= 1
+    assert max(means) <= 2
+    means.clear()
+    stream.group(0, 20, 1.0)
+    assert min(means) < 1, "some are of any blur"
+    assert max(means) > 2
+
+
+def test_grey_crops_are_grey_in_all_views(photographs):
+    stream = CropStream(photographs, SIMULATION, crop=32, grey_share=1.0)
+    for example in stream.group(0, 2, 0.0):
+        for name in ("center", "target", "left", "right"):
+            picture = getattr(example, name)
+            assert (picture == picture[..., :1]).all()
+            assert picture.std() > 1
+
+
+def test_sixteen_bits_stay_sixteen(photographs):
+    simulation = SIMULATION.model_copy(update={"bits": 16})
+    picture = CropStream(photographs, simulation, crop=32).group(0, 1, 0.0)[0].center
+    assert picture.dtype == np.uint16
+    assert any(first % 257 for first, _ in pairwise(picture.flat))

@@ -1,0 +1,32 @@
+"""Training learns: what no other test can show."""
+
+from __future__ import annotations
+
+import numpy as np
+from leaves import photograph
+from PIL import Image
+
+from ifan.training.checkpoints import RunFolder
+from ifan.training.loop import Training
+from ifan.training.observing import Observer
+from ifan.training.recipe import open_recipe
+
+
+class Scores(Observer):
+    """Remembers the mean gain of each validation in dB."""
+
+    def validated(self, update, judged):
+        super().validated(update, judged)
+        self.gain = np.mean([one.psnr - one.input_psnr for one in judged])
+
+
+def test_the_smoke_recipe_gains_half_a_decibel_on_pictures_that_it_has_not_seen(tmp_path):
+    photographs = tmp_path / "photographs"
+    photographs.mkdir()
+    for number in range(8):
+        Image.fromarray(photograph(number, 360, 420)).save(photographs / f"{number}.png")
+    recipe = open_recipe("smoke", [f"data.photographs={photographs}"])
+    folder = RunFolder(tmp_path, recipe.mode)
+    scores = Scores(folder.log, recipe.updates, lambda _: None)
+    assert Training(recipe, folder, scores, accelerator="cpu").run()
+    assert scores.gain >= 0.5
