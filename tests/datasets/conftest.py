@@ -1,4 +1,5 @@
 import pytest
+
 from leaves import photograph
 
 

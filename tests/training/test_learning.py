@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from leaves import photograph
 from PIL import Image
 
 from ifan.training.checkpoints import RunFolder
 from ifan.training.loop import Training
 from ifan.training.observing import Observer
 from ifan.training.recipe import open_recipe
+from leaves import photograph
 
 
 class Scores(Observer):
