@@ -40,7 +40,8 @@ def test_importing_the_package_loads_nothing_heavy(program):
 
 
 @pytest.mark.parametrize(
-    "command", ["", "deblur", "defocus-map", "models", "models list", "data", "data simulate"]
+    "command",
+    ["", "deblur", "defocus-map", "models", "models list", "data", "data simulate", "train"],
 )
 def test_help_loads_nothing_heavy(command):
     program = "from ifan.commands import main\nmain()"

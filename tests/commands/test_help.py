@@ -7,7 +7,7 @@ from ifan.engines.selection import ENGINES, INSTALL, choose, installed
 def test_version_and_what_can_be_done(ifan):
     assert ifan("--version").stdout == f"ifan {__version__}\n"
     said = ifan("--help").stdout
-    for command in ("deblur", "defocus-map", "models", "data", "doctor"):
+    for command in ("deblur", "defocus-map", "models", "data", "train", "doctor"):
         assert f"\n  {command} " in said
     assert ifan("-h").stdout == said
     # Nothing asked is bad use, and answered with help.
@@ -39,6 +39,9 @@ def test_version_and_what_can_be_done(ifan):
             "--photos --out -o --scenes --size --seed --processes --depths --max-radius --sharp"
             " --bits",
         ),
+        ("data check", "--split --crop --no-views"),
+        ("data prepare", "--out -o --split --bits --shards --shard-size"),
+        ("train", "--set --resume --log-root --workers --accelerator --wandb --recipes"),
     ],
 )
 def test_help_names_every_option(ifan, command, options):
