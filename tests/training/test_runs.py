@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import time
 
@@ -10,8 +11,9 @@ import psutil
 import pytest
 import torch
 import yaml
+from PIL import Image
 
-from ifan.errors import IfanError
+from ifan.errors import IfanError, PictureError
 from ifan.models import load_released_checkpoint
 
 MODE = "pairs_only"
@@ -136,6 +138,58 @@ def test_a_diverging_run_stops_and_names_where(start, folder):
         assert all(weight.isfinite().all() for weight in state(folder)["tasks"].values())
 
 
+def test_the_best_checkpoint_is_written_whenever_there_is_one(train, folder):
+    train("save_every=1000", "validation.every=7")
+    lines = (folder / "checkpoint" / "checkpoints.txt").read_text().splitlines()
+    best = next(line for line in lines if line.endswith("(best)"))
+    state = torch.load(folder / "checkpoint" / "best.ckpt", weights_only=True)
+    assert f" update {state['update']} " in best
+
+
+def test_a_run_that_met_a_damaged_picture_goes_on_without_it(train, folder, pairs, tmp_path):
+    root = shutil.copytree(pairs, tmp_path / "damaged")
+    picture = root / "train" / "source" / "004.png"
+    picture.write_bytes(picture.read_bytes()[:100])
+    with pytest.raises(PictureError, match=r"004\.png"):
+        train(f"data.root={root}", "save_every=1000")
+    assert state(folder)["update"] < 3
+    train(f"data.root={root}", "data.skip_damaged=true", resume=True)
+    assert state(folder)["update"] == 30
+
+
+def test_a_run_that_is_stopped_before_its_first_update_can_go_on(train, folder, monkeypatch):
+    monkeypatch.setattr("ifan.training.loop.Training._any", lambda *_: True)
+    train()
+    assert state(folder)["update"] == 0
+    monkeypatch.undo()
+    train(resume=True)
+    assert state(folder)["update"] == 30
+
+
+def test_a_validation_picture_that_no_network_takes_is_named(train, tmp_path):
+    for kind in ("source", "target"):
+        (tmp_path / "tiny" / kind).mkdir(parents=True)
+        Image.new("RGB", (12, 5)).save(tmp_path / "tiny" / kind / "0.png")
+    with pytest.raises(PictureError, match=r"0\.png: has 12x5 pixels"):
+        train(f"validation.root={tmp_path / 'tiny'}")
+
+
+@pytest.mark.parametrize("key", ["data.root", "data.photographs"])
+def test_data_that_are_not_given_are_asked_for(train, key):
+    simulated = ["data={kind: simulated, simulation: {height: 64, width: 64}}"]
+    with pytest.raises(IfanError, match=f"{key}: is not given"):
+        train(*(["data.root=''"] if key == "data.root" else simulated))
+
+
+def test_a_gradient_that_is_not_finite_ends_training_before_the_weights_change(train, monkeypatch):
+    updated = []
+    monkeypatch.setattr("torch.optim.RAdam.step", lambda *_, **__: updated.append(True))
+    monkeypatch.setattr("lightning_fabric.Fabric.clip_gradients", lambda *_, **__: float("inf"))
+    with pytest.raises(IfanError, match="has a gradient that is not finite; it saw"):
+        train()
+    assert not updated
+
+
 def test_nothing_to_go_on_with(train):
     with pytest.raises(IfanError, match="is not there to go on with"):
         train(resume=True)
@@ -165,3 +219,16 @@ def test_a_lost_process_ends_training_with_a_checkpoint_to_go_on_with(start, tra
     assert reached >= 6
     with pytest.raises(IfanError, match="was begun with updates 100000, not 30"):
         train(resume=True)
+
+
+def test_weights_are_kept_without_validation_pictures(train, folder):
+    train("validation.root=''")
+    lines = (folder / "checkpoint" / "checkpoints.txt").read_text().splitlines()
+    assert lines[-1] == f"{MODE}_00010.pytorch update 30"
+    assert load_released_checkpoint(folder / "checkpoint" / f"{MODE}_00010.pytorch").network
+
+
+def test_a_validation_set_that_cannot_be_opened_is_named_before_training(train, folder, tmp_path):
+    with pytest.raises(IfanError, match="nowhere"):
+        train(f"validation.root={tmp_path / 'nowhere'}")
+    assert not (folder / "checkpoint" / "last.ckpt").exists()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -52,7 +52,7 @@ def train(
         typer.Option(min=0, metavar="N", help="How many processes prepare pictures."),
     ] = 1,
     accelerator: Annotated[
-        str, typer.Option(metavar="auto|cpu|cuda|mps", help="What to train on.")
+        Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="What to train on.")
     ] = "auto",
     wandb: Annotated[
         bool, typer.Option("--wandb", help="Send what one sees of it to Weights & Biases, too.")

@@ -25,7 +25,7 @@ from ifan.datasets.opening import open_examples
 from ifan.datasets.photographs import Photographs
 from ifan.datasets.streaming import CropStream
 from ifan.datasets.writing.workers import shared
-from ifan.errors import PictureError
+from ifan.errors import IfanError, PictureError
 from ifan.training.recipe import FolderData, Recipe, SimulatedData
 
 
@@ -199,6 +199,8 @@ def _batch(examples: list[Example], skipped: tuple[str, ...] = ()) -> Batch:
 
 @lru_cache(maxsize=1)
 def _opened(data: FolderData, views: bool, bits: Bits) -> Examples:
+    if not data.root:
+        raise IfanError("data.root", "is not given", "give it with --set data.root=FOLDER")
     cache = None if data.cache is None else Path(data.cache)
     return open_examples(
         data.root,

@@ -11,7 +11,7 @@ LOG_ROOT/IFAN_CVPR2021/<mode>/checkpoint/last.ckpt                all of the run
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,13 @@ from ifan.training.recipe import Recipe
 PROJECT = "IFAN_CVPR2021"
 """Name of the folder of all runs, as users of the paper's code know it."""
 
-# These change how a training is run and watched, not what it computes.
-_FREE = ("save_every", "keep", "validation")
+# These change how a training is run and watched and where its pictures lie, not what it computes.
+_FREE: Any = {
+    "save_every": True,
+    "keep": True,
+    "validation": True,
+    "data": {"root", "photographs", "skip_damaged", "cache", "cache_gigabytes"},
+}
 
 
 class Scored(BaseModel):
@@ -40,7 +45,7 @@ class Scored(BaseModel):
     Attributes:
         name: of the file.
         update: after which the weights were so.
-        psnr: mean over the validation pictures in dB.
+        psnr: mean over the validation pictures in dB; None where there are none.
         ssim: the same, 0 to 1.
     """
 
@@ -48,8 +53,13 @@ class Scored(BaseModel):
 
     name: str
     update: int
-    psnr: float
-    ssim: float
+    psnr: float | None
+    ssim: float | None
+
+    def __str__(self) -> str:
+        """Return the line of `checkpoints.txt`."""
+        line = f"{self.name} update {self.update}"
+        return line if self.psnr is None else f"{line} PSNR: {self.psnr:.5f} SSIM: {self.ssim:.5f}"
 
 
 class RunFolder:
@@ -90,7 +100,7 @@ class RunFolder:
         Raises:
             IfanError: there is one.
         """
-        if is_written(self.last):
+        if is_written(self.last) or is_written(self.best):
             remedy = "go on with --resume, or name this one otherwise: --set mode=NAME"
             raise IfanError(self.path, "holds a run already", remedy)
 
@@ -155,14 +165,10 @@ class RunFolder:
             data = io.BytesIO()
             torch.save(network.state_dict(), data)
             write_atomically(path, data.getbuffer(), overwrite=True)
-        best = max(scores, key=lambda scored: scored.psnr)
+        best = best_of(scores)
         newest = scores[-1 - keep :]
         stay = [scored for scored in scores if scored is best or scored in newest]
-        lines = "".join(
-            f"{scored.name} update {scored.update} PSNR: {scored.psnr:.5f} SSIM: {scored.ssim:.5f}"
-            f"{' (best)' if scored is best else ''}\n"
-            for scored in stay
-        )
+        lines = "".join(f"{scored}{' (best)' * (scored is best)}\n" for scored in stay)
         write_atomically(self._list, lines.encode(), overwrite=True)
         for scored in scores:
             if scored not in stay:
@@ -174,10 +180,14 @@ class RunFolder:
         return f"{self.mode}_{number:05}.pytorch"
 
 
+def best_of(scores: Sequence[Scored]) -> Scored | None:
+    """Return the best weights, if any were scored."""
+    scored = [one for one in scores if one.psnr is not None]
+    return max(scored, key=lambda one: one.psnr or 0.0, default=None)
+
+
 def _require_same(before: Recipe, now: Recipe) -> None:
-    difference = _difference(
-        before.model_dump(exclude=set(_FREE)), now.model_dump(exclude=set(_FREE))
-    )
+    difference = _difference(before.model_dump(exclude=_FREE), now.model_dump(exclude=_FREE))
     if difference is not None:
         key, was, given = difference
         reason = f"was begun with {key} {was}, not {given}"

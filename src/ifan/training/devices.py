@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,9 +28,11 @@ def open_fabric(precision: str, accelerator: str) -> lightning_fabric.Fabric:
         IfanError: there is no such device, or it cannot compute so.
     """
     try:
-        fabric = lightning_fabric.Fabric(
-            accelerator=accelerator, precision=PRECISIONS[precision], **_processes()
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # fp16 on a CPU, which is refused below
+            fabric = lightning_fabric.Fabric(
+                accelerator=accelerator, precision=PRECISIONS[precision], **_processes()
+            )
     except (MisconfigurationException, RuntimeError) as error:
         raise IfanError(accelerator, f"cannot be trained on ({error})", "give cpu") from error
     if precision == "fp16" and fabric.device.type == "cpu":

@@ -17,7 +17,7 @@ from ifan.datasets.photographs import decode
 from ifan.errors import IfanError
 from ifan.files import is_written
 from ifan.training.batches import Batch, Place, batches, epoch
-from ifan.training.checkpoints import RunFolder, Scored
+from ifan.training.checkpoints import RunFolder, Scored, best_of
 from ifan.training.cost import cost
 from ifan.training.devices import is_out_of_memory, open_fabric
 from ifan.training.initialisation import make_networks
@@ -86,9 +86,13 @@ class Training:
         """Train; return whether it came to its end, rather than being stopped.
 
         Raises:
-            IfanError: a loss is no longer finite, a process was lost, or a picture cannot be read.
+            IfanError: a loss is no longer finite, a process was lost, or a picture cannot be read;
+                of the last two, all is saved first.
         """
         self._prepare()
+        if self._any(self._stopped()):  # what was to be prepared may not be complete
+            self._save()
+            return False
         first = self.update * self.recipe.accumulation
         coming = batches(
             self.recipe,
@@ -102,7 +106,9 @@ class Training:
                 try:
                     self._step(coming)
                     stopping = self._look_around()
-                except RuntimeError as error:
+                except _DivergenceError:
+                    raise
+                except Exception as error:
                     raise self._failed(error) from error
                 if stopping:
                     break
@@ -114,7 +120,7 @@ class Training:
         if self._validation_is_due():
             self._validate()
         ended = self.update == self.recipe.updates
-        if stopping or ended or self.update % self.recipe.save_every == 0:
+        if stopping or ended or self._is_best or self.update % self.recipe.save_every == 0:
             self._save()
         return stopping
 
@@ -124,9 +130,14 @@ class Training:
             self.folder.begin(self.recipe, cost(self._tasks.network))
             data = self.recipe.data
             if isinstance(data, SimulatedData):
+                if not data.photographs:
+                    remedy = "give it with --set data.photographs=FOLDER"
+                    raise IfanError("data.photographs", "is not given", remedy)
                 photographs = Path(data.photographs)
                 processes = max(1, self._workers)
                 decode(photographs, self.folder.photographs, processes, self._stopped)
+            # Better now than after hours: a validation set that cannot be read.
+            next(validation_pictures(self.recipe, self.folder.photographs), None)
             self._observer.begun(self.update)
         self._fabric.barrier()
 
@@ -150,8 +161,11 @@ class Training:
             for line in batch.skipped:
                 self._observer.skipped(line)
         if self._any(not all(part.total.isfinite() for part in parts)):
-            raise self._diverged(names)
+            raise self._diverged("a loss", names)
         norm = self._clip()
+        # In fp16 the scaler skips such an update, and scales less from then on.
+        if not math.isfinite(norm) and self.recipe.precision != "fp16":
+            raise self._diverged("a gradient", names)
         self._optimizer.step()
         self._optimizer.zero_grad()
         if self._average is not None:
@@ -164,8 +178,11 @@ class Training:
         settings = self.recipe.optimizer
         largest = settings.largest_norm or math.inf
         if settings.clip_apart and self._tasks.reblurring is not None:
-            torch.nn.utils.clip_grad_norm_(self._tasks.reblurring.parameters(), largest)
-            return float(torch.nn.utils.clip_grad_norm_(self._tasks.network.parameters(), largest))
+            parts = (self._tasks.reblurring, self._tasks.network)
+            norms = [
+                float(torch.nn.utils.clip_grad_norm_(part.parameters(), largest)) for part in parts
+            ]
+            return norms[-1] if math.isfinite(norms[0]) else norms[0]
         norm = self._fabric.clip_gradients(
             self._module, self._optimizer, max_norm=largest, error_if_nonfinite=False
         )
@@ -174,7 +191,7 @@ class Training:
     def _validation_is_due(self) -> bool:
         settings = self.recipe.validation
         left = self.recipe.updates - self.update
-        every = settings.last_every if left <= settings.last else settings.every
+        every = settings.last_every if left < settings.last else settings.every
         return left == 0 or self.update == settings.first or self.update % every == 0
 
     def _validate(self) -> None:
@@ -183,7 +200,7 @@ class Training:
             judged = list(self._judged())
             if judged:
                 self._observer.validated(self.update, judged)
-                self._keep_weights(judged)
+            self._keep_weights(judged)
         self._fabric.barrier()
 
     def _judged(self) -> Iterator[Judged]:
@@ -198,8 +215,8 @@ class Training:
         scored = Scored(
             name=self.folder.weights_name(epoch(self.recipe, self.update, self._place)),
             update=self.update,
-            psnr=float(np.mean([one.psnr for one in judged])),
-            ssim=float(np.mean([one.ssim for one in judged])),
+            psnr=float(np.mean([one.psnr for one in judged])) if judged else None,
+            ssim=float(np.mean([one.ssim for one in judged])) if judged else None,
         )
         others = [other for other in self._scores if other.name != scored.name]
         tasks = self._best_tasks
@@ -211,6 +228,12 @@ class Training:
     def _best_tasks(self) -> Tasks:
         """The tasks with the weights that count: the moving average, if there is one."""
         return self._tasks if self._average is None else cast("Tasks", self._average.module)
+
+    @property
+    def _is_best(self) -> bool:
+        """Whether no weights before had as good a score as these."""
+        best = best_of(self._scores)
+        return best is not None and best.update == self.update
 
     def _save(self) -> None:
         """Write all that going on needs; process 0 does it, as all hold the same."""
@@ -224,9 +247,7 @@ class Training:
             "average": None if self._average is None else self._average.state_dict(),
             "scores": [scored.model_dump() for scored in self._scores],
         }
-        best = max(self._scores, key=lambda scored: scored.psnr, default=None)
-        is_best = best is not None and best.update == self.update
-        self.folder.save(state, self.recipe, best=is_best)
+        self.folder.save(state, self.recipe, best=self._is_best)
         self._observer.saved(self.update, self.folder.last)
 
     def _restore(self, state: dict[str, Any]) -> None:
@@ -245,16 +266,18 @@ class Training:
         flag = torch.tensor(float(here), device=self._fabric.device)
         return bool(self._fabric.all_reduce(flag, reduce_op="max"))
 
-    def _diverged(self, names: list[str]) -> IfanError:
+    def _diverged(self, what: str, names: list[str]) -> _DivergenceError:
         seen = ", ".join(names)
-        reason = f"update {self.update + 1} has a loss that is not finite; it saw {seen}"
+        reason = f"update {self.update + 1} has {what} that is not finite; it saw {seen}"
         last = self.folder.last
         good = f"the last good checkpoint is {last}" if is_written(last) else "none was saved yet"
-        return IfanError("training", reason, f"{good}; give a lower optimizer.learning_rate")
+        return _DivergenceError("training", reason, f"{good}; give a lower optimizer.learning_rate")
 
-    def _failed(self, error: RuntimeError) -> Exception:
+    def _failed(self, error: Exception) -> Exception:
         """Save what is there, and say what happened if it is known."""
         self._save()
+        if not isinstance(error, RuntimeError):
+            return error
         subject = f"training after update {self.update}"
         if is_out_of_memory(error):
             remedy = "give a smaller batch or crop, and more accumulation"
@@ -263,6 +286,10 @@ class Training:
             reason = f"failed, perhaps as another process was lost ({error})"
             return IfanError(subject, reason, "go on with --resume")
         return error
+
+
+class _DivergenceError(IfanError):
+    """A loss is not finite: these weights are not to replace those that were saved."""
 
 
 class _Silent:

@@ -182,7 +182,11 @@ def _kind(data: Any) -> str:
 
 Data = Annotated[
     Annotated[FolderData, Tag("folder")] | Annotated[SimulatedData, Tag("simulated")],
-    Discriminator(_kind),
+    Discriminator(
+        _kind,
+        custom_error_type="kind",
+        custom_error_message="there is no such kind; give folder or simulated",
+    ),
 ]
 
 

@@ -16,6 +16,7 @@ from ifan.datasets.examples import Example
 from ifan.datasets.opening import open_examples
 from ifan.datasets.photographs import Photographs
 from ifan.datasets.simulated import SceneSimulator
+from ifan.errors import PictureError
 from ifan.networks.ifan import SIZE_MULTIPLE, DeblurringNetwork
 from ifan.training.losses import Tasks
 from ifan.training.recipe import Recipe, SimulatedData
@@ -131,8 +132,15 @@ def _views(example: Example, device: torch.device, largest: int | None = None) -
         example: the pictures.
         device: where to.
         largest: take a part out of the middle that is not larger.
+
+    Raises:
+        PictureError: nothing is left of them.
     """
-    rows, columns = (_kept(size, largest) for size in example.center.shape[:2])
+    height, width = example.center.shape[:2]
+    if min(height, width) < SIZE_MULTIPLE:
+        reason = f"has {width}x{height} pixels, which no network takes"
+        raise PictureError(example.name, reason, "take it out of the validation pictures")
+    rows, columns = (_kept(size, largest) for size in (height, width))
 
     def cropped(picture: npt.NDArray[Any] | None) -> npt.NDArray[Any] | None:
         return None if picture is None else picture[None, rows, columns].copy()

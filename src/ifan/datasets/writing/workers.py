@@ -70,7 +70,8 @@ def shared(
         try:
             while not stopped():
                 more = islice(source, _AHEAD * processes - len(queue))
-                queue += [pool.submit(work, task) for task in more]
+                with _interrupt_held_back():
+                    queue += [pool.submit(work, task) for task in more]
                 if not queue:
                     return
                 wait(islice(queue, 1), timeout=_PATIENCE)
@@ -79,10 +80,12 @@ def shared(
         except BrokenProcessPool as error:
             if not stopped():  # a signal may have been for all processes
                 reason = "one of its processes was ended, perhaps as memory ran out"
-                remedy = "give fewer --processes; the same command goes on where this one was"
+                remedy = "let fewer share the work, and go on where this was"
                 raise IfanError("ifan", reason, remedy) from error
         except MemoryError as error:
-            raise IfanError("ifan", "memory ran out", "give fewer --processes") from error
+            raise IfanError(
+                "ifan", "memory ran out", "let fewer processes share the work"
+            ) from error
 
 
 @contextmanager
@@ -101,6 +104,19 @@ def _pool(processes: int) -> Iterator[ProcessPoolExecutor]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def _interrupt_held_back() -> Iterator[None]:
+    """Let Ctrl-C wait: processes that are started meanwhile never hear it, not even at first."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin() -> None:
