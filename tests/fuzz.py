@@ -159,11 +159,20 @@ def _verdict_of(data: bytes, expected: tuple[bool, str]) -> dict[str, Any]:
         places = " > ".join(f"{Path(call.filename).name}:{call.lineno}" for call in calls)
         text = f"{type(error).__name__}: {str(error)[:300]!r} at {places}"
     memory = psutil.Process().memory_info().rss
-    # In kilobytes, but in bytes on a Mac.
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    peak = _peak_memory()
     seconds = time.perf_counter() - start
     return {"outcome": outcome, "text": text, "seconds": seconds, "memory": memory, "peak": peak}
+
+
+def _peak_memory() -> int:
+    """Return the most memory that this process has had, in bytes."""
+    if sys.platform == "linux":
+        # What `getrusage` says begins with what the process had that started this one.
+        status = Path("/proc/self/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) * 1024
+    # In kilobytes, but in bytes on a Mac.
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 # The parent.
