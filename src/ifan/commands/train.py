@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,10 +14,20 @@ from ifan.commands.progress import progress_of_training
 from ifan.errors import IfanError, in_one_line
 
 
+@contextmanager
+def _installed() -> Iterator[None]:
+    """Say what to install if an import fails."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        remedy = "install it with: pip install 'ifan[train]'"
+        raise IfanError(str(error.name), "is not installed", remedy) from error
+
+
 def _print_recipes(asked: bool) -> None:
     if not asked:
         return
-    with stopping.deferred():
+    with stopping.deferred(), _installed():
         from ifan.training.recipe import describe_recipes
     for name, description in describe_recipes().items():
         typer.echo(f"{name:13} {description}")
@@ -71,14 +83,11 @@ def train(
     """
     stopping.say_how_to_go_on("--resume")
     with stopping.deferred():
-        try:
+        with _installed():
             from ifan.training.checkpoints import RunFolder
             from ifan.training.loop import Training
             from ifan.training.observing import Observer
             from ifan.training.recipe import open_recipe
-        except ModuleNotFoundError as error:
-            remedy = "install it with: pip install 'ifan[train]'"
-            raise IfanError(str(error.name), "is not installed", remedy) from error
         opened = open_recipe(recipe, changes or ())
         folder = RunFolder(log_root, opened.mode)
         with progress_of_training(opened.updates) as show:
