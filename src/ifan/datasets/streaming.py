@@ -84,7 +84,7 @@ class CropStream:
         self.seed = seed
 
     def group(self, number: int, scenes: int, progress: float) -> list[Example]:
-        """Make the crops of some scenes, `uses` of each; two of one scene lie far apart.
+        """Make the crops of some scenes: `uses` rounds, each with one crop of every scene.
 
         Args:
             number: of the group.

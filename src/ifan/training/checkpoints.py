@@ -5,7 +5,9 @@ LOG_ROOT/IFAN_CVPR2021/<mode>/checkpoint/last.ckpt                all of the run
                                          <mode>_<epoch>.pytorch   weights, in the released layout
                                          checkpoints.txt          each of those with its scores
                               config/recipe.yaml                  the recipe, every key of it
-                              log/, sample/
+                              cost.txt                            parameters and operations
+                              log/, sample/                       what one sees of it
+                              photographs/                        decoded, for simulated data
 """
 
 from __future__ import annotations

@@ -78,10 +78,10 @@ def _xavier(module: nn.Module, gain: float) -> None:
 def _kaiming(module: nn.Module) -> None:
     gain = nn.init.calculate_gain("leaky_relu", NEGATIVE_SLOPE)
     for layer in _convolutions(module):
-        taps = math.prod(layer.kernel_size) / math.prod(layer.stride)
-        # Where the stride divides the size, an output sees all taps; where it multiplies, a part.
-        seen = taps if layer.transposed else math.prod(layer.kernel_size)
-        nn.init.normal_(layer.weight, std=gain / math.sqrt(layer.in_channels * seen))
+        # An output sees all taps, but where the stride multiplies the size only those of its phase.
+        phases = math.prod(layer.stride) if layer.transposed else 1
+        taps = math.prod(layer.kernel_size) / phases
+        nn.init.normal_(layer.weight, std=gain / math.sqrt(layer.in_channels * taps))
         nn.init.zeros_(cast("Tensor", layer.bias))
     for unit in module.modules():
         if isinstance(unit, ResidualUnit):
