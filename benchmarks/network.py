@@ -104,7 +104,7 @@ def runner(options: argparse.Namespace) -> Callable[[Array], Array]:
         graph=lambda: options.graph,
         network=lambda: network.network,
     )
-    return lambda picture: engine.deblur((picture,))
+    return lambda picture: engine.run({"center": picture}, ("deblurred",))[0]
 
 
 def plain_pass(network: PlainIFAN, picture: Array) -> Array:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,13 +17,28 @@ if TYPE_CHECKING:
 
     from ifan.networks import IFAN, ReblurringNetwork
 
+# How long an example takes says something of the machine only.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
+
 GOLDEN = Path(__file__).parent / "golden"
 
 
+@pytest.fixture(scope="session")
+def compiled_graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where tests find what an earlier one compiled."""
+    return tmp_path_factory.mktemp("compiled")
+
+
 @pytest.fixture(autouse=True)
-def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    compiled_graphs: Path,
+) -> Path:
     """Where models are kept: a new folder for each test, never the user's own."""
     folder = tmp_path_factory.mktemp("home")
+    (folder / "compiled").symlink_to(compiled_graphs)
     monkeypatch.setenv("IFAN_HOME", str(folder))
     return folder
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ifan import engines, tiling
-from ifan.engines import Array, Engine, Views
-from ifan.engines.memory import require_memory
-from ifan.errors import EngineError, OutputError, PictureError
+from ifan.engines import Array, Views
+from ifan.engines.memory import REMEDY, available_memory
+from ifan.engines.staged import StagedNetwork
+from ifan.errors import EngineError, OutOfMemoryError, OutputError, PictureError
 from ifan.files import require_free, same_file
-from ifan.models.store import Model, open_model
+from ifan.models.store import Model, compiled_folder, open_model
 
 if TYPE_CHECKING:
     from ifan.images import Photograph, PictureFormat, Rendition
@@ -42,6 +44,13 @@ _BYTES_PER_PIXEL = 40
 """Peak memory of all but the network, in bytes for each pixel of the photograph: the photograph
 itself, its correction in float32, the result, and what resampling takes, with some to spare."""
 
+_BASE_BYTES = 0.35e9
+"""Memory that the program itself takes: libraries, weights, compiled graphs."""
+
+_TILE_BYTES = 1.2e9
+"""Memory that a picture or a tile of it takes in the network if no limit is given. With more, a
+large picture takes less time by up to a quarter, as it is cut into fewer tiles or none."""
+
 
 class Deblurrer:
     """Turns out-of-focus pictures into sharp ones.
@@ -52,6 +61,8 @@ class Deblurrer:
         engine: `openvino`, `torch`, `onnxruntime`, or `auto`, which takes the fastest.
         precision: `fp32`, `bf16`, `fp16`, or `auto`, which takes the fastest that keeps the
             picture.
+        memory: gigabytes (10^9 bytes) that a picture may take, the program included. By default
+            a large one takes little more than it has to; with more it is done sooner.
         working_size: long side in pixels at which the network sees a picture; `full`; or `auto`:
             the full size up to 2048 pixels, and 2048 above. Where that is less than the full size,
             the network's correction is enlarged and added to the picture, so what was sharp keeps
@@ -60,7 +71,7 @@ class Deblurrer:
     Raises:
         ModelError: the model is unknown, is not on this machine, or cannot be read.
         EngineError: the engine is not installed, or does not offer the precision.
-        ValueError: the working size is none.
+        ValueError: the working size is none, or the memory is not positive.
     """
 
     def __init__(
@@ -70,14 +81,23 @@ class Deblurrer:
         engine: str = "auto",
         precision: str = "auto",
         working_size: int | str = "auto",
+        memory: float | None = None,
     ) -> None:
         self._working_size = parse_working_size(working_size)
+        if memory is not None and not memory > 0:
+            raise ValueError(f"memory {memory} is not a positive number of gigabytes")
+        self._memory = None if memory is None else memory * 1e9
         self.model: Model = open_model(model)
         self.choice = engines.choose(engine, precision, has_graph=self.model.has_graph)
 
     @cached_property
-    def _engine(self) -> Engine:
-        return engines.open_engine(self.choice, graph=self.model.graph, network=self.model.network)
+    def _network(self) -> StagedNetwork:
+        model = self.model
+        engine = engines.open_engine(
+            self.choice, graph=model.graph, network=model.network, compiled=compiled_folder()
+        )
+        configuration = model.description.configuration
+        return StagedNetwork(engine, configuration.width, configuration.iterations)
 
     @property
     def dual_pixel(self) -> bool:
@@ -90,7 +110,7 @@ class Deblurrer:
         Raises:
             ModelError: the weights cannot be read, or not without PyTorch.
         """
-        _ = self.dual_pixel, self._engine
+        _ = self.dual_pixel, self._network
 
     def __call__(
         self,
@@ -187,10 +207,10 @@ class Deblurrer:
             EngineError: memory does not suffice, or the network gives values that are no numbers.
         """
         with _naming(renditions[0].path):
-            height, width = renditions[0].view.shape[:2]
-            deblurred: Array = self._engine.deblur(_padded(renditions))[0].transpose(1, 2, 0)
+            room = self._room(renditions[0])
+            deblurred: Array = self._network.deblur(_views(renditions), room)[0]
             _require_finite(deblurred)
-            return deblurred[:height, :width]
+            return deblurred.transpose(1, 2, 0)
 
     def defocus_map(
         self, image: Image, *, left: Image | None = None, right: Image | None = None
@@ -319,7 +339,8 @@ class Deblurrer:
     ) -> Array:
         renditions = self._renditions(photograph, left, right)
         height, width = renditions[0].view.shape[:2]
-        cells = self._engine.disparity(_padded(renditions, _MAP_MARGIN))[0, 0]
+        room = self._room(renditions[0])
+        cells = self._network.disparity(_views(renditions, _MAP_MARGIN), room)[0, 0]
         _require_finite(cells)
         # Disparities are horizontal: from cells to working pixels to pixels of the picture.
         disparity = cells * (tiling.CELL * photograph.width / width)
@@ -351,10 +372,35 @@ class Deblurrer:
         """Refuse a picture of so many pixels if it cannot fit."""
         if self.choice.device != "cpu":
             return  # a GPU says itself when its memory is full
-        configuration = self.model.description.configuration
-        per_pixel = self._engine.bytes_per_pixel * configuration.width
-        needed = per_pixel * working_size[0] * working_size[1] + _BYTES_PER_PIXEL * pixels
-        require_memory(needed, *working_size)
+        needed = _BYTES_PER_PIXEL * pixels
+        free = self._free_memory()
+        if needed > free:
+            height, width = working_size
+            reason = (
+                f"{width}x{height} pixels need at least {needed / 1e9:.1f} GB of memory, "
+                f"{max(0, free) / 1e9:.1f} GB may be taken"
+            )
+            raise OutOfMemoryError("network", reason, REMEDY)
+
+    def _room(self, rendition: Rendition) -> float:
+        """Return the memory in bytes that the network may take for a picture."""
+        if self.choice.device != "cpu":
+            return math.inf if self._memory is None else self._memory
+        room = self._free_memory() - _BYTES_PER_PIXEL * rendition.photograph_pixels
+        if self._memory is None:
+            height, width, _ = rendition.view.shape
+            room = min(room, _TILE_BYTES + self._network.features_bytes(height * width))
+        return room
+
+    def _free_memory(self) -> float:
+        """Return the memory in bytes that a picture may take, the network included.
+
+        Where memory is overcommitted, an allocation that is too large does not fail: the system
+        stops the process later, without a word. So the need is compared first.
+        """
+        if self._memory is None:
+            return available_memory()
+        return min(self._memory - _BASE_BYTES, available_memory())
 
 
 def default_target(source: Path, picture_format: PictureFormat | None = None) -> Path:
@@ -472,22 +518,18 @@ def _photograph_of(image: Image) -> Photograph:
 
 
 def _require_finite(values: Array) -> None:
-    if not np.isfinite(values).all():
+    # Of values among which one is no number, the least and the largest are none, too.
+    if not np.isfinite((values.min(), values.max())).all():
         remedy = "choose --precision fp32, or another model"
         raise EngineError("network", "gave values that are not numbers", remedy)
 
 
-def _padded(renditions: list[Rendition], around: int = 0) -> Views:
-    """Return the renditions as the network takes them, continued by reflection."""
+def _views(renditions: list[Rendition], around: int = 0) -> Views:
+    """Return the renditions as the network takes them, continued by reflection on all sides."""
     height, width = renditions[0].view.shape[:2]
-    margins = ((0, 0), *tiling.margins(height, width, around))
-    planes = (rendition.view.transpose(2, 0, 1) for rendition in renditions)
-    return tuple(
-        np.ascontiguousarray(np.pad(view, margins, mode="reflect") if np.any(margins) else view)[
-            None
-        ]
-        for view in planes
-    )
+    margins = ((0, 0), (0, 0), *tiling.margins(height, width, around))
+    planes = (rendition.view.transpose(2, 0, 1)[None] for rendition in renditions)
+    return tuple(np.pad(view, margins, mode="reflect") if around else view for view in planes)
 
 
 def _resized(array: Array, height: int, width: int) -> Array:

@@ -46,6 +46,10 @@ class EngineError(IfanError):
     """An engine that is not installed, cannot do what was asked, or ran out of memory."""
 
 
+class OutOfMemoryError(EngineError):
+    """A picture, or a part of it, that was too large for the memory that is free."""
+
+
 class DownloadError(IfanError):
     """A download that failed or that is not what was asked for."""
 

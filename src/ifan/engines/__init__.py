@@ -6,9 +6,9 @@ gives what the network gives. Padding, clipping and scaling are `ifan.deblurrer`
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from ifan.engines.selection import Choice, choose
 if TYPE_CHECKING:
     from ifan.networks import IFAN
 
-__all__ = ["Choice", "Engine", "Views", "choose", "open_engine"]
+__all__ = ["Array", "Choice", "Engine", "Memory", "Views", "choose", "open_engine"]
 
 Array = NDArray[np.float32]
 
@@ -26,36 +26,73 @@ Views = tuple[Array, ...]
 """(center,) or, for a dual-pixel network, (center, left, right): each 1x3xHxW, sRGB-coded in
 [0, 1], contiguous, H and W multiples of 8."""
 
+VIEWS = ("center", "left", "right")
+FEATURES = ("encoded", "defocused", "bottleneck")
+"""What the views and the features between the stages are called."""
 
-class Engine(Protocol):
-    """A network, ready to run.
+
+class Memory(NamedTuple):
+    """Peak memory that an engine takes, measured by `benchmarks/network.py`.
+
+    All in bytes for each pixel and each channel of the network's width.
 
     Attributes:
-        bytes_per_pixel: peak memory that `deblur` takes, in bytes for each pixel and each channel
-            of the network's width; measured, see `benchmarks/network.py`.
+        whole: of a picture that goes through the network at once.
+        encode: of a tile, in the first stage.
+        trunk: of a tile, in the second stage.
+        decode: of a tile, in the third stage.
+        feature: what is kept of each of the features between the stages.
     """
 
-    bytes_per_pixel: float
+    whole: float
+    encode: float
+    trunk: float
+    decode: float
+    feature: float
 
-    def deblur(self, views: Views) -> Array:
-        """Return the all-in-focus picture, 1x3xHxW, not clipped.
+
+class Engine(Protocol):
+    """A network, ready to run, whole or in its three stages.
+
+    Its tensors have names: the views `center`, `left` and `right`, 1x3xHxW; `deblurred`, like
+    these, not clipped; `disparity`, 1x1xH/8xW/8, in cells of that map; and between the stages the
+    features `encoded`, `defocused` and `bottleneck`, 1x4*widthxH/8xW/8, in a number format of the
+    engine's own, which are to be cut and handed back only.
+
+        views -> deblurred          the whole network
+        views -> disparity          what of it estimates the disparity
+        views -> encoded, defocused -> bottleneck; bottleneck, center -> deblurred
+        views -> encoded; encoded -> disparity
+
+    Attributes:
+        memory: what it takes.
+    """
+
+    memory: Memory
+
+    def run(self, given: Mapping[str, NDArray[Any]], wanted: tuple[str, ...]) -> list[NDArray[Any]]:
+        """Compute tensors from others, in one of the ways above.
+
+        Args:
+            given: arrays by name.
+            wanted: names of what is to be computed.
 
         Raises:
-            EngineError: memory ran out.
+            OutOfMemoryError: memory ran out.
         """
         ...
 
-    def disparity(self, views: Views) -> Array:
-        """Return the disparity map, 1x1xH/8xW/8, in cells of that map.
-
-        Raises:
-            EngineError: memory ran out.
-        """
+    def release(self) -> None:
+        """Give back the memory that is kept for the next call of the same size."""
         ...
 
 
 def open_engine(
-    choice: Choice, *, graph: Callable[[], Path], network: Callable[[], IFAN]
+    choice: Choice,
+    *,
+    graph: Callable[[], Path],
+    network: Callable[[], IFAN],
+    compiled: Path | None = None,
 ) -> Engine:
     """Make the chosen engine.
 
@@ -63,6 +100,7 @@ def open_engine(
         choice: what `choose` returned.
         graph: gives the network as an ONNX file; called only if the engine runs that.
         network: gives the network in PyTorch; called only if the engine runs that.
+        compiled: folder for compiled graphs, if they are to be kept.
     """
     if choice.engine == "torch":
         from ifan.engines.torch import TorchEngine
@@ -74,4 +112,4 @@ def open_engine(
         return OnnxRuntimeEngine(graph())
     from ifan.engines.openvino import OpenVINOEngine
 
-    return OpenVINOEngine(graph(), choice.precision)
+    return OpenVINOEngine(graph(), choice.precision, compiled)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ifan.errors import EngineError
+from ifan.errors import OutOfMemoryError
 
 _SIGNS = (
     "out of memory",
@@ -21,23 +21,23 @@ _SIGNS = (
 
 _CONTROL_GROUP = Path("/sys/fs/cgroup")
 
-REMEDY = "give a smaller --working-size"
+REMEDY = "close other programs, or give a smaller --working-size"
 
 
 @contextmanager
-def allocation_errors(height: int, width: int) -> Iterator[None]:
-    """Turn an engine's failed allocation into an `EngineError`.
+def allocation_errors(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[None]:
+    """Turn an engine's failed allocation into an `OutOfMemoryError`.
 
     Args:
-        height: height of the picture in pixels, for the message.
-        width: width of the picture in pixels, for the message.
+        shapes: of what the engine was given, for the message.
     """
     try:
         yield
     except Exception as error:  # ONNX Runtime's are of no common kind
         if isinstance(error, MemoryError) or any(s in str(error).lower() for s in _SIGNS):
+            height, width = list(shapes.values())[-1][-2:]
             reason = f"memory ran out at {width}x{height} pixels"
-            raise EngineError("network", reason, REMEDY) from error
+            raise OutOfMemoryError("network", reason, REMEDY) from error
         raise
 
 
@@ -55,26 +55,3 @@ def available_memory() -> int:
         kept = int(statistics[statistics.index("inactive_file") + 1])
         available = min(available, max(0, limit - used + kept))
     return available
-
-
-def require_memory(needed: float, height: int, width: int) -> None:
-    """Refuse work that would not fit into the memory that is free now.
-
-    Where memory is overcommitted, an allocation that is too large does not fail: the system stops
-    the process later, without a word. So the need is compared first.
-
-    Args:
-        needed: estimated peak in bytes.
-        height: height of the picture in pixels, for the message.
-        width: width of the picture in pixels, for the message.
-
-    Raises:
-        EngineError: less is available.
-    """
-    available = available_memory()
-    if needed > available:
-        reason = (
-            f"{width}x{height} pixels at once need about {needed / 1e9:.1f} GB of memory, "
-            f"{available / 1e9:.1f} GB are free"
-        )
-        raise EngineError("network", reason, REMEDY)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx.utils
 import onnxruntime
+from numpy.typing import NDArray
 
-from ifan.engines import Array, Views
+from ifan.engines import Memory
 from ifan.engines.memory import allocation_errors
 
 
@@ -18,28 +22,34 @@ class OnnxRuntimeEngine:
         graph: the ONNX file.
     """
 
-    bytes_per_pixel = 45.0
+    memory = Memory(whole=45, encode=45, trunk=45, decode=45, feature=0.25)
 
     def __init__(self, graph: Path) -> None:
-        options = onnxruntime.SessionOptions()
-        # Memory goes back after each picture instead of staying at the largest one's need.
-        options.enable_cpu_mem_arena = False
-        options.log_severity_level = 4  # errors are raised; they need not be printed besides
-        self._session = onnxruntime.InferenceSession(
-            graph, options, providers=["CPUExecutionProvider"]
-        )
+        self._graph = graph
+        self._sessions: dict[tuple[tuple[str, ...], tuple[str, ...]], Any] = {}
 
-    def deblur(self, views: Views) -> Array:
-        """Return the all-in-focus picture, 1x3xHxW, not clipped."""
-        return self._run("deblurred", views)
+    def run(self, given: Mapping[str, NDArray[Any]], wanted: tuple[str, ...]) -> list[NDArray[Any]]:
+        """Compute tensors from others, see `ifan.engines.Engine`."""
+        with allocation_errors({name: array.shape for name, array in given.items()}):
+            session = self._session(tuple(given), wanted)
+            results = session.run(
+                list(wanted), {n: np.ascontiguousarray(a) for n, a in given.items()}
+            )
+            return [np.asarray(result, np.float32) for result in results]
 
-    def disparity(self, views: Views) -> Array:
-        """Return the disparity map, 1x1xH/8xW/8, in cells of that map."""
-        return self._run("disparity", views)
+    def release(self) -> None:
+        """Do nothing: no memory is kept."""
 
-    def _run(self, output: str, views: Views) -> Array:
-        height, width = views[0].shape[-2:]
-        names = (node.name for node in self._session.get_inputs())
-        with allocation_errors(height, width):
-            result = self._session.run([output], dict(zip(names, views, strict=True)))
-        return np.asarray(result[0], np.float32)
+    def _session(self, given: tuple[str, ...], wanted: tuple[str, ...]) -> Any:
+        """Return what runs the part of the graph that leads from some tensors to others."""
+        if (given, wanted) not in self._sessions:
+            whole = onnx.load(self._graph)
+            part = onnx.utils.Extractor(whole).extract_model(list(given), list(wanted))
+            options = onnxruntime.SessionOptions()
+            # Memory goes back after each picture instead of staying at the largest one's need.
+            options.enable_cpu_mem_arena = False
+            options.log_severity_level = 4  # errors are raised; they need not be printed besides
+            self._sessions[given, wanted] = onnxruntime.InferenceSession(
+                part.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+        return self._sessions[given, wanted]

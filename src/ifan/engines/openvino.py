@@ -2,73 +2,150 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ifan.engines import Array, Views
+from ifan.engines import FEATURES, Memory
+from ifan.engines.compiled import CompiledGraphs
 from ifan.engines.memory import allocation_errors
 from ifan.engines.selection import Precision
 from ifan.engines.without_telemetry import openvino
+from ifan.errors import ModelError
 
 _HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 
-_BYTES_PER_PIXEL = {"fp32": 20.0, "bf16": 13.0, "fp16": 13.0}
+_MEMORY = {
+    "fp32": Memory(whole=20, encode=20, trunk=20, decode=20, feature=0.25),
+    "bf16": Memory(whole=13, encode=13, trunk=13, decode=13, feature=0.125),
+    "fp16": Memory(whole=13, encode=13, trunk=13, decode=13, feature=0.125),
+}
 
-_KEPT_GRAPHS = 2
-"""Compiled graphs kept: one for pictures in landscape, one for those in portrait."""
+_KEPT_GRAPHS = 4
+"""Compiled graphs kept: a large picture needs three, one a stage."""
 
 
 class OpenVINOEngine:
     """Runs an ONNX graph with OpenVINO.
 
-    The graph is compiled for each size that comes: a graph of free size takes more memory. Threads
-    may share an engine; it runs one picture at a time, on all cores.
+    The graph is compiled for each size that comes: a graph of free size takes more memory. A run
+    takes all cores; one at a time.
 
     Args:
         graph: the ONNX file.
-        precision: number format of the arithmetic; input and output are float32 in any case.
+        precision: number format of the arithmetic; pictures are float32 in any case.
+        compiled: folder for what is compiled; None keeps nothing.
     """
 
-    def __init__(self, graph: Path, precision: Precision) -> None:
-        self.bytes_per_pixel = _BYTES_PER_PIXEL[precision]
+    def __init__(self, graph: Path, precision: Precision, compiled: Path | None = None) -> None:
+        self.memory = _MEMORY[precision]
         self._core = openvino.Core()
-        self._model = self._core.read_model(graph)
+        self._graph = graph
+        self._feature_type = getattr(openvino.Type, _HINTS[precision])
         self._hints = {
             "INFERENCE_PRECISION_HINT": _HINTS[precision],
             "PERFORMANCE_HINT": "LATENCY",
         }
-        self._compiled: dict[tuple[str, tuple[int, ...]], Any] = {}
-        self._lock = Lock()
+        self._kept = CompiledGraphs(self._core, self._hints, graph, compiled)
+        self._compiled: dict[tuple[Any, ...], Any] = {}
+        self._request: tuple[Any, Any] = None, None
 
-    def deblur(self, views: Views) -> Array:
-        """Return the all-in-focus picture, 1x3xHxW, not clipped."""
-        return self._run("deblurred", views)
+    @cached_property
+    def _model(self) -> Any:
+        return self._core.read_model(self._graph)
 
-    def disparity(self, views: Views) -> Array:
-        """Return the disparity map, 1x1xH/8xW/8, in cells of that map."""
-        return self._run("disparity", views)
+    def run(self, given: Mapping[str, NDArray[Any]], wanted: tuple[str, ...]) -> list[NDArray[Any]]:
+        """Compute tensors from others, see `ifan.engines.Engine`."""
+        shapes = {name: array.shape for name, array in given.items()}
+        with allocation_errors(shapes):
+            request = self._request_for(shapes, wanted)
+            results = request.infer([self._tensor(*item) for item in given.items()])
+            # Copied: the next run writes where they are.
+            return [np.array(results[index]) for index in range(len(wanted))]
 
-    def _run(self, output: str, views: Views) -> Array:
-        height, width = views[0].shape[-2:]
-        with self._lock, allocation_errors(height, width):
-            compiled = self._compile(output, views[0].shape)
-            # A request of its own frees its memory when it is done.
-            result = compiled.create_infer_request().infer(list(views), share_inputs=True)
-            return np.array(result[0], np.float32)
+    def release(self) -> None:
+        """Give back the memory that is kept for the next call of the same size."""
+        self._request = None, None
 
-    def _compile(self, output: str, shape: tuple[int, ...]) -> Any:
-        key = (output, shape)
+    def _request_for(self, shapes: dict[str, tuple[int, ...]], wanted: tuple[str, ...]) -> Any:
+        """Return what runs a part of the graph; it holds its memory, so there is one at a time."""
+        key = tuple(shapes.items()), wanted
+        if self._request[0] != key:
+            self.release()
+            self._request = key, self._compile(key, shapes, wanted).create_infer_request()
+        return self._request[1]
+
+    def _compile(
+        self, key: Any, shapes: dict[str, tuple[int, ...]], wanted: tuple[str, ...]
+    ) -> Any:
         compiled = self._compiled.pop(key, None)
         if compiled is None:
             if len(self._compiled) >= _KEPT_GRAPHS:
                 del self._compiled[next(iter(self._compiled))]  # the one not used for longest
-            whole = self._model.clone()
-            # With one output asked for, what leads to the other only is left out.
-            part = openvino.Model([whole.output(output)], whole.get_parameters())
-            part.reshape({parameter: list(shape) for parameter in part.inputs})
-            compiled = self._core.compile_model(part, "CPU", self._hints)
+            compiled = self._kept.compiled(str(key), lambda: self._part(shapes, wanted))
         self._compiled[key] = compiled
         return compiled
+
+    def _part(self, shapes: dict[str, tuple[int, ...]], wanted: Iterable[str]) -> Any:
+        """Cut out of the graph what leads from some tensors to others."""
+        whole = self._model.clone()
+        inputs = [_input(whole, name) for name in shapes]
+        outputs = [_source(whole, name) for name in wanted]
+        part = openvino.Model(outputs, inputs)
+        part.reshape(
+            {
+                node.output(0): list(shape)
+                for node, shape in zip(inputs, shapes.values(), strict=True)
+            }
+        )
+        return self._with_features_as_computed(part, list(shapes), list(wanted))
+
+    def _with_features_as_computed(self, part: Any, given: list[str], wanted: list[str]) -> Any:
+        """Take and give features in the precision of the arithmetic, half the size of float32."""
+        from openvino.preprocess import PrePostProcessor
+
+        steps = PrePostProcessor(part)
+        for index, name in enumerate(given):
+            if name in FEATURES:
+                steps.input(index).tensor().set_element_type(self._feature_type)
+        for index, name in enumerate(wanted):
+            if name in FEATURES:
+                steps.output(index).tensor().set_element_type(self._feature_type)
+        return steps.build()
+
+    def _tensor(self, name: str, array: NDArray[Any]) -> Any:
+        array = np.ascontiguousarray(array)
+        if name in FEATURES:
+            # NumPy has no bfloat16; what the bits mean is said here.
+            return openvino.Tensor(array, openvino.Shape(array.shape), self._feature_type)
+        return openvino.Tensor(array, shared_memory=True)
+
+
+def _source(model: Any, name: str) -> Any:
+    """Return the port of the graph whose values an output of the graph has.
+
+    Raises:
+        ModelError: there is no such output.
+    """
+    try:
+        output = model.output(name)
+    except RuntimeError as error:
+        reason = f"has no output {name}, so it cannot be run in parts"
+        raise ModelError("graph", reason, "import or export the model again") from error
+    return output.node.input(0).get_source_output()
+
+
+def _input(model: Any, name: str) -> Any:
+    """Return an input of the graph: its own, or a new one in place of what computes a tensor."""
+    for parameter in model.get_parameters():
+        if name in parameter.output(0).names:
+            return parameter
+    source = _source(model, name)
+    parameter = openvino.opset13.parameter(source.partial_shape, openvino.Type.f32, name)
+    for reader in source.get_target_inputs():
+        reader.replace_source_output(parameter.output(0))
+    return parameter

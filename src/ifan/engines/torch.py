@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import cast
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ifan.engines import Array, Views
+from ifan.engines import FEATURES, Memory
 from ifan.engines.memory import allocation_errors
 from ifan.engines.selection import Precision
 from ifan.networks import IFAN
@@ -26,7 +27,7 @@ class TorchEngine:
         precision: number format of the convolutions (automatic mixed precision).
     """
 
-    bytes_per_pixel = 20.0
+    memory = Memory(whole=20, encode=20, trunk=20, decode=20, feature=0.25)
 
     def __init__(self, network: IFAN, device: str, precision: Precision) -> None:
         self._device = torch.device(device)
@@ -36,33 +37,51 @@ class TorchEngine:
         module.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._network = network
 
-    def deblur(self, views: Views) -> Array:
-        """Return the all-in-focus picture, 1x3xHxW, not clipped."""
-        return self._run(self._network, views)
-
-    def disparity(self, views: Views) -> Array:
-        """Return the disparity map, 1x1xH/8xW/8, in cells of that map."""
-        return self._run(self._disparity, views)
-
-    def _disparity(self, center: Tensor, *sides: Tensor) -> Tensor:
-        if sides:
-            left, right = sides
-            return self._network.disparity(left=left, right=right)
-        return self._network.disparity(center)
-
-    def _run(self, function: Callable[..., Tensor], views: Views) -> Array:
-        height, width = views[0].shape[-2:]
+    def run(self, given: Mapping[str, NDArray[Any]], wanted: tuple[str, ...]) -> list[NDArray[Any]]:
+        """Compute tensors from others, see `ifan.engines.Engine`."""
         mixed = self._dtype is not torch.float32
         with (
-            allocation_errors(height, width),
+            allocation_errors({name: array.shape for name, array in given.items()}),
             torch.inference_mode(),
             # Float32 that was asked for is not to be rounded to TensorFloat-32 on a GPU.
             torch.backends.cudnn.flags(enabled=True, allow_tf32=mixed),
             torch.autocast(self._device.type, self._dtype, enabled=mixed),
         ):
-            tensors = (
-                torch.from_numpy(view).to(self._device, memory_format=torch.channels_last)
-                for view in views
-            )
-            result = function(*tensors).float().cpu().numpy()
-        return cast("Array", np.ascontiguousarray(result))
+            results = self._computed({n: self._tensor(array) for n, array in given.items()}, wanted)
+            return [_array(name, result) for name, result in zip(wanted, results, strict=True)]
+
+    def release(self) -> None:
+        """Give back the memory that is kept for the next call."""
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _computed(self, given: dict[str, Tensor], wanted: tuple[str, ...]) -> Sequence[Tensor]:
+        network = self._network
+        match wanted:
+            case ("deblurred",) if "bottleneck" in given:
+                return [network.decode(**given)]
+            case ("deblurred",):
+                return [network(**given)]
+            case ("bottleneck",):
+                return network.trunk(**given)[:1]
+            case ("disparity",) if "encoded" in given:
+                return [network.disparity_estimator(given["encoded"])]
+            case ("disparity",):
+                unread = {"center"} if network.dual_pixel else set()
+                return [network.disparity(**{n: given[n] for n in given.keys() - unread})]
+            case _:  # ("encoded", "defocused"), or the first of them
+                return network.encode(**given)[: len(wanted)]
+
+    def _tensor(self, array: NDArray[Any]) -> Tensor:
+        tensor = torch.from_numpy(np.ascontiguousarray(array))
+        if array.dtype == np.int16:
+            tensor = tensor.view(torch.bfloat16)  # which NumPy does not have
+        return tensor.to(self._device, memory_format=torch.channels_last)
+
+
+def _array(name: str, tensor: Tensor) -> NDArray[Any]:
+    if name in FEATURES:
+        tensor = tensor.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor
+    else:
+        tensor = tensor.float()
+    return np.ascontiguousarray(tensor.cpu().numpy())

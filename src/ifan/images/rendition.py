@@ -34,11 +34,13 @@ class Rendition:
     Attributes:
         view: height x width x 3, float32 in [0, 1], sRGB-coded.
         path: that of the photograph, for messages.
+        photograph_pixels: pixels of the photograph.
     """
 
     def __init__(self, photograph: Photograph, height: int, width: int) -> None:
         self._photograph = photograph
         self.path = photograph.path
+        self.photograph_pixels = photograph.height * photograph.width
         self._is_full = (height, width) == photograph.pixels.shape[:2]
         self._space = colour_space(
             photograph.metadata.icc, is_grey=photograph.pixels.ndim == 2, path=photograph.path
@@ -55,10 +57,10 @@ class Rendition:
             deblurred: height x width x 3, what the network gave for `view`.
             strength: part of the correction to apply, 0 to 1.
         """
-        # Clipped first: what lies outside the range is no correction that could be shown.
-        deblurred = np.clip(deblurred, 0, 1)
         if self._is_all and strength == 1:
             return self._photograph.with_pixels(self._rounded(deblurred))
+        # Clipped first: what lies outside the range is no correction that could be shown.
+        deblurred = np.clip(deblurred, 0, 1)
         is_own = self._is_full or self._space.is_coded_alike
         if is_own:
             correction = self._space.from_srgb(deblurred) - self._space.from_srgb(self.view)
@@ -88,7 +90,7 @@ class Rendition:
         """Return values in sRGB as pixels of the photograph's kind."""
         rounded = np.empty_like(self._photograph.pixels)
         for rows in _bands(rounded):
-            values = self._space.from_srgb(deblurred[rows])
+            values = self._space.from_srgb(np.clip(deblurred[rows], 0, 1))
             _store(values, values, rounded[rows])
         return rounded
 

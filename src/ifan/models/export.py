@@ -12,11 +12,12 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from ifan.engines import Array, Choice, open_engine
+from ifan.engines import VIEWS, Array, Choice, open_engine
 from ifan.errors import ModelError
 from ifan.files import require_free, write_atomically
 from ifan.models.configuration import METADATA_KEY, Description
 from ifan.networks import IFAN
+from ifan.networks.ifan import Deblurring
 
 OPSET = 17
 
@@ -30,16 +31,15 @@ _TOLERANCE = 1e-4
 
 
 class _Graph(nn.Module):
-    """The two outputs that engines ask for, from the views that they give."""
+    """What engines ask for, from the views that they give."""
 
     def __init__(self, network: IFAN) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, center: Tensor, *sides: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, center: Tensor, *sides: Tensor) -> Deblurring:
         left, right = sides if sides else (None, None)
-        result = self.network.deblur(center, left, right)
-        return result.deblurred, result.disparity
+        return self.network.deblur(center, left, right)
 
 
 def export_onnx(
@@ -51,8 +51,9 @@ def export_onnx(
 ) -> None:
     """Write a network as an ONNX graph, once it is shown to give what PyTorch gives.
 
-    Inputs `center` (dual-pixel: and `left`, `right`), float32 Nx3xHxW; outputs `deblurred`, of the
-    same shape and not clipped, and `disparity`, Nx1xH/8xW/8. N, H and W are free.
+    Inputs `center` (dual-pixel: and `left`, `right`), float32 Nx3xHxW; outputs as in
+    `ifan.networks.ifan.Deblurring`, `deblurred` first. N, H and W are free. The graph can be cut at
+    the features among the outputs, to be run in stages.
 
     Args:
         path: the file.
@@ -94,8 +95,8 @@ def _trace(network: IFAN) -> bytes:
     does it as long as PyTorch has it.
     """
     views = _views(network, _TRACED_SIZE)
-    names = ("center", "left", "right")[: len(views)]
-    free = {0: "N", 2: "H", 3: "W"}
+    names = VIEWS[: len(views)]
+    whole, cells = {0: "N", 2: "H", 3: "W"}, {0: "N", 2: "H/8", 3: "W/8"}
     with tempfile.TemporaryDirectory() as folder, torch.no_grad(), warnings.catch_warnings():
         file = Path(folder) / "graph.onnx"
         warnings.simplefilter("ignore")  # that it is the older one, hundreds of times
@@ -106,10 +107,10 @@ def _trace(network: IFAN) -> bytes:
             dynamo=False,
             opset_version=OPSET,
             input_names=list(names),
-            output_names=["deblurred", "disparity"],
+            output_names=list(Deblurring._fields),
             dynamic_axes={
-                **dict.fromkeys((*names, "deblurred"), free),
-                "disparity": {0: "N", 2: "H/8", 3: "W/8"},
+                **dict.fromkeys(Deblurring._fields, cells),
+                **dict.fromkeys((*names, "deblurred"), whole),
             },
         )
         return file.read_bytes()
@@ -125,8 +126,9 @@ def _difference(graph: bytes, network: IFAN) -> float:
         file.write_bytes(graph)
         choice = Choice("openvino", "cpu", "fp32", "the check needs its precision")
         engine = open_engine(choice, graph=lambda: file, network=lambda: network)
-        found = engine.deblur(views), engine.disparity(views)
-        return max(map(_relative_difference, found, expected))
+        given = dict(zip(VIEWS, views, strict=False))
+        found = (engine.run(given, (name,))[0] for name in ("deblurred", "disparity"))
+        return max(map(_relative_difference, found, expected[:2]))
 
 
 def _relative_difference(found: Array, expected: Tensor) -> float:

@@ -33,7 +33,7 @@ DEFAULT_MODEL = "ifan-s"
 WEIGHTS_NAME = "model.safetensors"
 GRAPH_NAME = "model.onnx"
 
-_GRAPH_VERSION = 1
+_GRAPH_VERSION = 2
 """Raised whenever the exported graph changes, so that older graphs are not used any more."""
 
 _CHECKPOINT_LIMIT_BYTES = 1 << 30
@@ -164,8 +164,17 @@ def models_folder() -> Path:
 
 def graphs_folder() -> Path:
     """Return the folder of graphs made: `$IFAN_HOME/graphs`, or the system's place for caches."""
+    return _cache_folder() / "graphs"
+
+
+def compiled_folder() -> Path:
+    """Return the folder of graphs compiled: `$IFAN_HOME/compiled`, or as `graphs_folder`."""
+    return _cache_folder() / "compiled"
+
+
+def _cache_folder() -> Path:
     home = os.environ.get("IFAN_HOME")
-    return (Path(home) if home else platformdirs.user_cache_path("ifan")) / "graphs"
+    return Path(home) if home else platformdirs.user_cache_path("ifan")
 
 
 def open_model(model: str | os.PathLike[str] | None = None) -> Model:

@@ -43,15 +43,22 @@ SIZE_MULTIPLE = 8
 
 
 class Deblurring(NamedTuple):
-    """What a pass through the network gives.
+    """What a pass through the network gives, and what it makes on the way.
 
     Attributes:
         deblurred: the all-in-focus picture, Nx3xHxW, sRGB-coded, not clipped.
         disparity: the disparity map, Nx1xH/8xW/8, in cells of that map.
+        encoded: the encoder feature, from which disparity and filters are predicted; like the
+            following ones Nx4*widthxH/8xW/8.
+        defocused: the defocused feature e_B, which the IAC deblurs.
+        bottleneck: the deblurred feature after the reconstructor's part at 1/8 of the size.
     """
 
     deblurred: Tensor
     disparity: Tensor
+    encoded: Tensor
+    defocused: Tensor
+    bottleneck: Tensor
 
 
 class FilterPrediction(NamedTuple):
@@ -133,26 +140,25 @@ class SeparableFilterPredictor(FilterPredictor):
         takes 1.3 GB.
         """
         trunk = self.trunk(encoded, disparity)
-        rows = PARTS * self.channels
-        for first in range(0, self.iterations * rows, rows):
-            weight = self.output.weight[first : first + rows]
-            bias = cast("Tensor", self.output.bias)[first : first + rows]
-            if self.shared_filters:
-                weight, bias = self._without_horizontal(weight), self._without_horizontal(bias)
-            taps = torch.split(F.conv2d(trunk, weight, bias), self.channels, dim=1)
-            vertical = (taps[0], taps[1], taps[2])
-            horizontal = vertical if self.shared_filters else (taps[3], taps[4], taps[5])
-            yield SeparableFilters(vertical, horizontal, taps[-1])
+        weights = torch.split(self.output.weight, self.channels)
+        biases = torch.split(cast("Tensor", self.output.bias), self.channels)
+
+        def part(index: int) -> Tensor:
+            # By a convolution of its own: to cut one result apart, engines copy it.
+            return F.conv2d(trunk, weights[index], biases[index])
+
+        for n in range(0, self.iterations * PARTS, PARTS):
+            vertical = part(n), part(n + 1), part(n + 2)
+            horizontal = (
+                vertical if self.shared_filters else (part(n + 3), part(n + 4), part(n + 5))
+            )
+            yield SeparableFilters(vertical, horizontal, part(n + 6))
 
     def copying_bias(self) -> Tensor:
         """Return the bias of `output` whose filters all are (0, 1, 0)."""
         bias = torch.zeros(self.iterations, PARTS, self.channels)
         bias[:, [TAPS // 2, TAPS + TAPS // 2]] = 1
         return bias.flatten()
-
-    def _without_horizontal(self, rows: Tensor) -> Tensor:
-        vertical = TAPS * self.channels
-        return torch.cat((rows[:vertical], rows[2 * vertical :]))
 
 
 class Reconstructor(nn.Module):
@@ -185,17 +191,20 @@ class Reconstructor(nn.Module):
         self.output = conv3x3(width, 3)
 
     def forward(self, x: Tensor, skips: list[Tensor]) -> Tensor:
-        """Map the deblurred feature to the residual.
+        """Map the deblurred feature, Nx4*widthxH/8xW/8, to the residual; see `enlarge`."""
+        return self.enlarge(self.bottleneck(x), skips)
+
+    def enlarge(self, x: Tensor, skips: list[Tensor]) -> Tensor:
+        """Map the bottleneck's output to the residual.
 
         Args:
-            x: deblurred feature, Nx4*widthxH/8xW/8.
+            x: what `bottleneck` returned, Nx4*widthxH/8xW/8.
             skips: f1, f2, f3. They are taken out of the list, so that each is freed once it is
                 used: at the full size they are the largest tensors there are.
 
         Returns:
             The residual, Nx3xHxW.
         """
-        x = self.bottleneck(x)
         for upsample, refiners in zip(self.upsamplers, self.refiners, strict=True):
             x = leaky_relu_(upsample(x))
             x = x + skips.pop()
@@ -368,15 +377,54 @@ class IFAN(DeblurringNetwork):
     def deblur(
         self, center: Tensor, left: Tensor | None = None, right: Tensor | None = None
     ) -> Deblurring:
-        """Do what `forward` does, and return the disparity map that it made on the way, too."""
+        """Do what `forward` does, and return what it made on the way, too."""
         # The filter encoder runs first: its full-size activations are gone before the feature
         # extractor makes the skips, which stay until the end.
         encoded = self.filter_encoder(self._filter_views(center, left, right))
-        disparity = self.disparity_estimator(encoded)
         *skips, defocused = self.feature_extractor.pyramid(center)
+        bottleneck, disparity = self.trunk(encoded, defocused)
+        deblurred = self.reconstructor.enlarge(bottleneck, skips) + center
+        return Deblurring(deblurred, disparity, encoded, defocused, bottleneck)
+
+    # `encode`, `trunk` and `decode` are `deblur` in three stages, for pictures that go through them
+    # tile by tile.
+
+    def encode(
+        self, center: Tensor, left: Tensor | None = None, right: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the encoder feature and e_B, each Nx4*widthxH/8xW/8; see 38 pixels far."""
+        encoded = self.filter_encoder(self._filter_views(center, left, right))
+        return encoded, self.feature_extractor(center)
+
+    def trunk(self, encoded: Tensor, defocused: Tensor) -> tuple[Tensor, Tensor]:
+        """Do all that is done at 1/8 of the size; see N + 38 cells far.
+
+        Args:
+            encoded: the encoder feature.
+            defocused: the defocused feature e_B.
+
+        Returns:
+            The reconstructor's bottleneck, Nx4*widthxH/8xW/8, and the disparity map.
+        """
+        disparity = self.disparity_estimator(encoded)
         filters = self.filter_predictor.one_by_one(encoded, disparity)
         deblurred_feature = iterative_adaptive_convolution(defocused, filters)
-        return Deblurring(self.reconstructor(deblurred_feature, skips) + center, disparity)
+        return self.reconstructor.bottleneck(deblurred_feature), disparity
+
+    def decode(self, bottleneck: Tensor, center: Tensor) -> Tensor:
+        """Do the rest of the reconstructor's work; see 53 pixels far.
+
+        The skips are made anew: those of a large picture, kept, would fill the memory.
+
+        Args:
+            bottleneck: as `trunk` returned it.
+            center: the picture.
+
+        Returns:
+            The all-in-focus picture, Nx3xHxW, not clipped.
+        """
+        skips = self.feature_extractor.pyramid(center, stages=3)
+        return self.reconstructor.enlarge(bottleneck, skips) + center
 
     def deblur_feature(self, encoded: Tensor, defocused: Tensor) -> tuple[Tensor, Tensor]:
         """Apply the IAC to e_B, see `DeblurringNetwork.deblur_feature`."""

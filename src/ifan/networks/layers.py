@@ -96,10 +96,10 @@ class Encoder(nn.Module):
             x = stage(x)
         return x
 
-    def pyramid(self, x: Tensor) -> list[Tensor]:
-        """Return the outputs of all four stages, at 1, 1/2, 1/4 and 1/8 of the size."""
+    def pyramid(self, x: Tensor, stages: int = 4) -> list[Tensor]:
+        """Return the outputs of the first stages, at 1, 1/2, 1/4 and 1/8 of the size."""
         outputs = []
-        for stage in self.stages:
+        for stage in self.stages[:stages]:
             x = cast("Tensor", stage(x))
             outputs.append(x)
         return outputs

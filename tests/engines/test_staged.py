@@ -1,0 +1,153 @@
+"""A picture that goes through the network in tiles becomes what it becomes at once."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ifan.engines import Choice, open_engine
+from ifan.engines.selection import precisions
+from ifan.engines.staged import StagedNetwork, trunk_halo
+from ifan.errors import OutOfMemoryError
+from ifan.models import export_onnx
+from ifan.networks import IFAN
+
+WIDTH, ITERATIONS = 4, 2
+HALO = trunk_halo(ITERATIONS)
+LEAST_CELLS = (2 * HALO + 1) ** 2
+ENDLESS = 1e15
+
+
+class Staged:
+    """A small network with weights that let far pixels be felt, on some engine."""
+
+    def __init__(self, folder, name, precision="fp32", *, dual_pixel=False):
+        torch.manual_seed(1)
+        self.network = IFAN(WIDTH, ITERATIONS, dual_pixel=dual_pixel).eval()
+        with torch.no_grad():
+            for weight in self.network.parameters():
+                weight *= 1.3 if weight.ndim > 1 else 1
+        graph = folder / "graph.onnx"
+        export_onnx(graph, self.network)
+        choice = Choice(name, "cpu", precision, "")
+        self.engine = open_engine(choice, graph=lambda: graph, network=lambda: self.network)
+        self.staged = StagedNetwork(self.engine, WIDTH, ITERATIONS)
+        self.views = 3 if dual_pixel else 1
+
+    def picture(self, height, width):
+        random = np.random.default_rng([height, width])
+        return tuple(random.random((1, 3, height, width), np.float32) for _ in range(self.views))
+
+    def room(self, pixels, cells):
+        """Memory for tiles of so many cells in each stage."""
+        memory = self.engine.memory
+        largest = max(memory.encode, memory.trunk, memory.decode)
+        return self.staged.features_bytes(pixels) + largest * WIDTH * 64 * cells
+
+
+@pytest.fixture(scope="module", params=["torch", "openvino", "onnxruntime"])
+def staged(request, tmp_path_factory):
+    return Staged(tmp_path_factory.mktemp(request.param), request.param)
+
+
+def assert_tiled_as_whole(staged, views, cells, tolerance=1e-5):
+    height, width = views[0].shape[-2:]
+    room = staged.room(height * width, cells)
+    assert room < staged.engine.memory.whole * WIDTH * height * width  # it has to be cut
+    for work in (staged.staged.deblur, staged.staged.disparity):
+        whole, tiled = work(views, ENDLESS), work(views, room)
+        assert tiled.shape == whole.shape
+        assert np.abs(tiled - whole).max() < tolerance
+
+
+@settings(max_examples=5)
+@given(
+    height=st.integers(8 * 2 * HALO, 8 * 3 * HALO),
+    width=st.integers(8 * 2 * HALO, 8 * 3 * HALO),
+    more=st.floats(1, 2),
+)
+def test_tiles_of_any_size_give_the_whole_picture(staged, height, width, more):
+    cells = min(LEAST_CELLS * more, height * width / 64 * 0.9)
+    assert_tiled_as_whole(staged, staged.picture(height, width), max(LEAST_CELLS, cells))
+
+
+def test_a_long_and_narrow_picture_is_cut_along_its_length_only(staged):
+    cells = 3 * (2 * HALO + 1)
+    assert_tiled_as_whole(staged, staged.picture(17, 8 * 3 * HALO), cells)
+
+
+def test_dual_pixel_views_are_cut_alike(tmp_path):
+    staged = Staged(tmp_path, "openvino", dual_pixel=True)
+    assert_tiled_as_whole(staged, staged.picture(8 * 90, 8 * 95), LEAST_CELLS)
+
+
+@pytest.mark.parametrize("name", ["openvino", "torch"])
+def test_tiles_differ_from_the_whole_no_more_than_half_precision_does(tmp_path, name):
+    if "bf16" not in precisions(name, "cpu"):
+        pytest.skip(f"{name} offers no bf16 on this CPU")
+    staged = Staged(tmp_path, name, "bf16")
+    views = staged.picture(8 * 90, 8 * 95)
+    with torch.no_grad():
+        exact = staged.network(torch.tensor(views[0])).numpy()
+    rounding = np.abs(staged.staged.deblur(views, ENDLESS) - exact).max()
+    assert_tiled_as_whole(staged, views, LEAST_CELLS, tolerance=rounding)
+
+
+def test_the_halo_of_the_trunk_is_what_it_sees():
+    """Moving a cell of the encoder feature moves nothing beyond the halo, and something at it."""
+    torch.manual_seed(0)
+    network = IFAN(width=1, iterations=ITERATIONS).double().eval()
+    length = 2 * HALO + 3
+    # Features of one sign and weights that cannot cancel, so that nothing moved stays unseen.
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.abs_()
+    encoded = torch.rand(1, 4, 5, length, dtype=torch.double)
+    moved = encoded.clone()
+    moved[..., HALO + 1] *= 1.5
+    with torch.no_grad():
+        before, after = (network.trunk(feature, encoded)[0] for feature in (encoded, moved))
+    changed = (before != after).any(dim=(0, 1, 2))
+    assert changed.nonzero().flatten().tolist() == list(range(1, length - 1))
+
+
+class Stingy:
+    """An engine that runs out of memory on all but small parts."""
+
+    def __init__(self, engine, most_pixels):
+        self.engine = engine
+        self.memory = engine.memory
+        self.most_pixels = most_pixels
+        self.release = engine.release
+
+    def run(self, given, wanted):
+        center = given.get("center")
+        if center is not None and center.shape[-1] * center.shape[-2] > self.most_pixels:
+            raise OutOfMemoryError("network", "memory ran out", "buy some")
+        return self.engine.run(given, wanted)
+
+
+def test_where_memory_runs_out_it_goes_on_in_smaller_parts_and_says_so(tmp_path, caplog):
+    staged = Staged(tmp_path, "torch")
+    views = staged.picture(8 * 100, 8 * 110)
+    expected = staged.staged.deblur(views, ENDLESS)
+    stingy = StagedNetwork(Stingy(staged.engine, 8 * 8 * 8000), WIDTH, ITERATIONS)
+    with caplog.at_level(logging.WARNING, logger="ifan"):
+        found = stingy.deblur(views, ENDLESS)
+    assert np.abs(found - expected).max() < 1e-5
+    assert "memory ran out: going on in smaller parts" in caplog.text
+
+
+def test_where_no_part_is_small_enough_it_ends(tmp_path):
+    staged = Staged(tmp_path, "torch")
+    views = staged.picture(8 * 100, 8 * 110)
+    hopeless = StagedNetwork(Stingy(staged.engine, 100), WIDTH, ITERATIONS)
+    with pytest.raises(OutOfMemoryError, match="880x800 pixels need more memory"):
+        hopeless.deblur(views, ENDLESS)
+    with pytest.raises(OutOfMemoryError, match="smaller --working-size"):
+        staged.staged.deblur(views, 1000)
