@@ -6,7 +6,9 @@ Each way of running runs in a process of its own, so that its peak is its own, a
 machines are noisy. Peak: what the process held at most, less what it held before the first pass.
 Pictures that are too small drown in what setting up takes.
 
-    python benchmarks/network.py [--height 1280] [--width 1920] [--channels 32] [--iterations 17]
+With --stages, what each engine takes of memory in each stage that large pictures go through.
+
+    python benchmarks/network.py [--stages] [--height 1280] [--width 1920] [--channels 32] [--iterations 17]
 """
 
 from __future__ import annotations
@@ -20,14 +22,18 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
+from numpy.typing import NDArray
+
 from ifan.engines import Array, Choice, Engine, open_engine, selection
 from ifan.models import export_onnx
+from ifan.tiling import CELL
 from plain import PlainIFAN, build
 
 PLAIN = "plain torch fp32"
@@ -37,6 +43,12 @@ CONTESTANTS: dict[str, tuple[selection.EngineName, selection.Precision]] = {
     "openvino bf16": ("openvino", "bf16"),
     "onnxruntime fp32": ("onnxruntime", "fp32"),
 }
+STAGES = {
+    "whole": (("center",), ("deblurred",)),
+    "encode": (("center",), ("encoded", "defocused")),
+    "trunk": (("encoded", "defocused"), ("bottleneck",)),
+    "decode": (("bottleneck", "center"), ("deblurred",)),
+}
 PASSES = 2
 
 
@@ -44,6 +56,9 @@ def main() -> None:
     options = parse()
     if options.one:
         print(json.dumps(measure(options)))
+        return
+    if options.stages:
+        print_stages(options)
         return
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder) / "graph.onnx"
@@ -61,14 +76,16 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--width", type=int, default=1920)
     parser.add_argument("--channels", type=int, default=32, help="the network's width")
     parser.add_argument("--iterations", type=int, default=17, help="the paper's N")
+    parser.add_argument("--stages", action="store_true", help="memory of each stage instead")
     parser.add_argument("--one", help=argparse.SUPPRESS)
+    parser.add_argument("--stage", default="whole", help=argparse.SUPPRESS)
     parser.add_argument("--graph", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def measure_apart(name: str, graph: Path) -> dict[str, float]:
+def measure_apart(name: str, graph: Path, stage: str = "whole") -> dict[str, float]:
     """Measure one way of running in a process of its own."""
-    command = [sys.executable, *sys.argv, "--one", name, "--graph", str(graph)]
+    command = [sys.executable, *sys.argv, "--one", name, "--graph", str(graph), "--stage", stage]
     answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     result: dict[str, float] = json.loads(answer.splitlines()[-1])
     return result
@@ -78,12 +95,12 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
     """Run the network in this process; return peak memory in MB and seconds of the best pass."""
     random = np.random.default_rng(0)
     picture = random.random((1, 3, options.height, options.width), np.float32)
-    run = runner(options)
+    run = runner(options, picture)
     before = psutil.Process().memory_info().rss / 2**20
     seconds = []
     for _ in range(PASSES):
         started = time.perf_counter()
-        output = run(picture)
+        output = run()
         seconds.append(time.perf_counter() - started)
     result = {"peak": peak_mb() - before, "seconds": min(seconds)}
     np.save(output_file(options.graph, options.one), output)
@@ -94,17 +111,38 @@ def output_file(graph: Path, name: str) -> Path:
     return graph.with_name(f"{name}.npy")
 
 
-def runner(options: argparse.Namespace) -> Callable[[Array], Array]:
+def runner(options: argparse.Namespace, picture: Array) -> Callable[[], Array]:
     network = build(options.channels, options.iterations)
     if options.one == PLAIN:
-        return lambda picture: plain_pass(network, picture)
+        return lambda: plain_pass(network, picture)
     name, precision = CONTESTANTS[options.one]
     engine: Engine = open_engine(
         Choice(name, "cpu", precision, ""),
         graph=lambda: options.graph,
         network=lambda: network.network,
     )
-    return lambda picture: engine.run({"center": picture}, ("deblurred",))[0]
+    given, wanted = STAGES[options.stage]
+    arrays = {n: picture if n == "center" else feature(picture, options, precision) for n in given}
+    return lambda: engine.run(arrays, wanted)[0]
+
+
+def feature(picture: Array, options: argparse.Namespace, precision: str) -> NDArray[Any]:
+    """Return a feature of zeros, in the number format that the engine has for it."""
+    _, _, height, width = picture.shape
+    kind = np.float32 if precision == "fp32" else np.float16
+    return np.zeros((1, 4 * options.channels, height // CELL, width // CELL), kind)
+
+
+def print_stages(options: argparse.Namespace) -> None:
+    pixels = options.height * options.width * options.channels
+    print("bytes for each pixel and each channel of the network's width")
+    print(f"{'':18}" + "".join(f"{stage:>13}" for stage in STAGES))
+    with tempfile.TemporaryDirectory() as folder:
+        graph = Path(folder) / "graph.onnx"
+        export_onnx(graph, build(options.channels, options.iterations).network)
+        for name in CONTESTANTS:
+            peaks = (measure_apart(name, graph, stage)["peak"] for stage in STAGES)
+            print(f"{name:18}" + "".join(f"{peak * 2**20 / pixels:13.1f}" for peak in peaks))
 
 
 def plain_pass(network: PlainIFAN, picture: Array) -> Array:

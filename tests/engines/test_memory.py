@@ -40,7 +40,7 @@ def test_running_out_of_memory_is_one_line(engine):
     )
     expected = (
         "network: memory ran out at 2048x2048 pixels; "
-        "close other programs, or give a smaller --working-size\n"
+        "close other programs, or give more --memory or a smaller --working-size\n"
     )
     assert (done.stdout, done.stderr) == (expected, "")
 
@@ -67,7 +67,10 @@ def test_what_engines_say_when_memory_runs_out(error):
 
 
 def test_other_errors_are_not_taken_for_it():
-    with pytest.raises(RuntimeError, match="sizes differ"), allocation_errors({"center": (1, 3, 10, 20)}):
+    with (
+        pytest.raises(RuntimeError, match="sizes differ"),
+        allocation_errors({"center": (1, 3, 10, 20)}),
+    ):
         raise RuntimeError("sizes differ")
 
 

@@ -82,9 +82,7 @@ def assert_same_to_1e4(exported, name, sizes):
     engine = exported.engine(name)
     for size in sizes:
         views = exported.views(*size)
-        for found, expected in zip(
-            outputs(engine, views), exported.expected(views), strict=True
-        ):
+        for found, expected in zip(outputs(engine, views), exported.expected(views), strict=True):
             assert (found.shape, found.dtype) == (expected.shape, np.float32)
             assert found.flags.c_contiguous
             assert np.abs(found - expected).max() < 1e-4

@@ -19,7 +19,7 @@ from ifan.networks import IFAN
 
 WIDTH, ITERATIONS = 4, 2
 HALO = trunk_halo(ITERATIONS)
-LEAST_CELLS = (2 * HALO + 1) ** 2
+TILE_CELLS = (2 * HALO + 9) ** 2
 ENDLESS = 1e15
 
 
@@ -65,25 +65,24 @@ def assert_tiled_as_whole(staged, views, cells, tolerance=1e-5):
         assert np.abs(tiled - whole).max() < tolerance
 
 
-@settings(max_examples=5)
+@settings(max_examples=4)
 @given(
-    height=st.integers(8 * 2 * HALO, 8 * 3 * HALO),
-    width=st.integers(8 * 2 * HALO, 8 * 3 * HALO),
-    more=st.floats(1, 2),
+    height=st.integers(8 * 95, 8 * 120),
+    width=st.integers(8 * 95, 8 * 120),
+    more=st.floats(1, 1.3),
 )
 def test_tiles_of_any_size_give_the_whole_picture(staged, height, width, more):
-    cells = min(LEAST_CELLS * more, height * width / 64 * 0.9)
-    assert_tiled_as_whole(staged, staged.picture(height, width), max(LEAST_CELLS, cells))
+    assert_tiled_as_whole(staged, staged.picture(height, width), TILE_CELLS * more)
 
 
 def test_a_long_and_narrow_picture_is_cut_along_its_length_only(staged):
-    cells = 3 * (2 * HALO + 1)
-    assert_tiled_as_whole(staged, staged.picture(17, 8 * 3 * HALO), cells)
+    cells = 3 * (2 * HALO + 9)
+    assert_tiled_as_whole(staged, staged.picture(17, 8 * 5 * HALO), cells)
 
 
 def test_dual_pixel_views_are_cut_alike(tmp_path):
     staged = Staged(tmp_path, "openvino", dual_pixel=True)
-    assert_tiled_as_whole(staged, staged.picture(8 * 90, 8 * 95), LEAST_CELLS)
+    assert_tiled_as_whole(staged, staged.picture(8 * 100, 8 * 95), TILE_CELLS)
 
 
 @pytest.mark.parametrize("name", ["openvino", "torch"])
@@ -91,11 +90,11 @@ def test_tiles_differ_from_the_whole_no_more_than_half_precision_does(tmp_path, 
     if "bf16" not in precisions(name, "cpu"):
         pytest.skip(f"{name} offers no bf16 on this CPU")
     staged = Staged(tmp_path, name, "bf16")
-    views = staged.picture(8 * 90, 8 * 95)
+    views = staged.picture(8 * 100, 8 * 95)
     with torch.no_grad():
         exact = staged.network(torch.tensor(views[0])).numpy()
     rounding = np.abs(staged.staged.deblur(views, ENDLESS) - exact).max()
-    assert_tiled_as_whole(staged, views, LEAST_CELLS, tolerance=rounding)
+    assert_tiled_as_whole(staged, views, TILE_CELLS, tolerance=rounding)
 
 
 def test_the_halo_of_the_trunk_is_what_it_sees():

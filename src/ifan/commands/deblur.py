@@ -65,6 +65,7 @@ def deblur(
         float, typer.Option(min=0, max=1, help="How much of the correction to apply.")
     ] = 1.0,
     working_size: options.WorkingSize = "auto",
+    memory: options.Memory = None,
     left: options.Left = None,
     right: options.Right = None,
     recursive: Annotated[
@@ -98,7 +99,7 @@ def deblur(
     tasks = _plan(inputs, output, recursive, name, picture_format)
     _require_streams(tasks[0], compare=compare)
     with open_ledger(tasks, report, debug=context.find_root().params["debug"]) as ledger:
-        deblurrer = open_deblurrer(model, engine, precision, working_size, verbose=verbose)
+        deblurrer = open_deblurrer(model, engine, precision, working_size, memory, verbose=verbose)
         outcomes = worklist.run(
             deblurrer,
             [task._replace(left=left, right=right) for task in tasks],

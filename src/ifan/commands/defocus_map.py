@@ -31,6 +31,7 @@ def defocus_map(
     engine: options.Engine = "auto",
     precision: options.Precision = "auto",
     working_size: options.WorkingSize = "auto",
+    memory: options.Memory = None,
     left: options.Left = None,
     right: options.Right = None,
     overwrite: options.Overwrite = False,
@@ -45,7 +46,7 @@ def defocus_map(
     """
     from ifan.deblurrer import default_map_target
 
-    deblurrer = open_deblurrer(model, engine, precision, working_size, verbose=verbose)
+    deblurrer = open_deblurrer(model, engine, precision, working_size, memory, verbose=verbose)
     target = output or default_map_target(source)
     there = exists(source) and exists(target) and not is_folder(target)
     if there and not (overwrite or same_file(source, target)):

@@ -13,7 +13,13 @@ if TYPE_CHECKING:
 
 
 def open_deblurrer(
-    model: str | None, engine: str, precision: str, working_size: str, *, verbose: bool
+    model: str | None,
+    engine: str,
+    precision: str,
+    working_size: str,
+    memory: float | None,
+    *,
+    verbose: bool,
 ) -> Deblurrer:
     """Load the deblurrer that the options describe; say what it is made of if `verbose`.
 
@@ -33,8 +39,12 @@ def open_deblurrer(
         parse_working_size(working_size)
     except ValueError as error:
         raise typer.BadParameter(f"--working-size: {error}") from error
+    if memory is not None and not memory > 0:
+        raise typer.BadParameter(f"--memory {memory} is not a positive number of gigabytes")
     with stopping.deferred():  # the engine is imported
-        deblurrer = Deblurrer(model, engine=engine, precision=precision, working_size=working_size)
+        deblurrer = Deblurrer(
+            model, engine=engine, precision=precision, working_size=working_size, memory=memory
+        )
         deblurrer.load()
     if verbose:
         choice = deblurrer.choice

@@ -62,6 +62,15 @@ WorkingSize = Annotated[
         metavar="auto|full|N",
     ),
 ]
+Memory = Annotated[
+    float | None,
+    typer.Option(
+        "--memory",
+        metavar="GB",
+        help="Gigabytes that a photograph may take. Default: little; with more, large ones are done"
+        " sooner.",
+    ),
+]
 Left = Annotated[
     Path | None,
     typer.Option(

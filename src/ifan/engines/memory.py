@@ -21,7 +21,7 @@ _SIGNS = (
 
 _CONTROL_GROUP = Path("/sys/fs/cgroup")
 
-REMEDY = "close other programs, or give a smaller --working-size"
+REMEDY = "close other programs, or give more --memory or a smaller --working-size"
 
 
 @contextmanager
