@@ -28,7 +28,6 @@ from ifan.networks.iac import (
     SeparableFilters,
     iterative_adaptive_convolution,
     released_channel_order,
-    split_prediction,
 )
 from ifan.networks.layers import (
     Encoder,
@@ -54,18 +53,17 @@ class Deblurring(NamedTuple):
     disparity: Tensor
 
 
-class FilterPrediction(NamedTuple):
+class TrainingPass(NamedTuple):
     """What a training pass gives.
 
     Attributes:
         deblurred: the all-in-focus picture, Nx3xHxW, sRGB-coded, not clipped.
-        prediction: the filter predictor's whole output, N x values*4*width x H/8 x W/8, which the
-            reblurring network reads; of an IFAN iterations*7 values for each channel, in the order
-            of `ifan.networks.iac`. None if the network predicts no filters.
+        filter_feature: what the filter predictor's last convolution makes the filters of,
+            Nx4*width x H/8 x W/8, for the reblurring network; None if there is no predictor.
     """
 
     deblurred: Tensor
-    prediction: Tensor | None
+    filter_feature: Tensor | None
 
 
 class FilterPredictor(nn.Module, ABC):
@@ -99,7 +97,7 @@ class FilterPredictor(nn.Module, ABC):
         return cast("Tensor", self.refinement(self.fusion(fused)))
 
     def forward(self, encoded: Tensor, disparity: Tensor) -> Tensor:
-        """Return the whole prediction, N x values*C x h x w; large, for training only."""
+        """Return the whole prediction, N x values*C x h x w, which is large."""
         return cast("Tensor", self.output(self.trunk(encoded, disparity)))
 
     @abstractmethod
@@ -122,24 +120,19 @@ class SeparableFilterPredictor(FilterPredictor):
         self.iterations = iterations
         self.shared_filters = shared_filters
 
-    def split(self, prediction: Tensor) -> Iterator[SeparableFilters]:
-        """Take the whole prediction apart into the filters of each iteration."""
-        return split_prediction(prediction, self.channels, shared_filters=self.shared_filters)
-
-    def one_by_one(self, encoded: Tensor, disparity: Tensor) -> Iterator[SeparableFilters]:
-        """Yield the filters of each iteration, made when asked for.
+    def one_by_one(self, feature: Tensor) -> Iterator[SeparableFilters]:
+        """Yield the filters of each iteration, made of what `trunk` returns when asked for.
 
         At 24 megapixels, N=17 and width 32 the whole prediction would take 23 GB, one iteration
         takes 1.3 GB.
         """
-        trunk = self.trunk(encoded, disparity)
         rows = PARTS * self.channels
         for first in range(0, self.iterations * rows, rows):
             weight = self.output.weight[first : first + rows]
             bias = cast("Tensor", self.output.bias)[first : first + rows]
             if self.shared_filters:
                 weight, bias = self._without_horizontal(weight), self._without_horizontal(bias)
-            taps = torch.split(F.conv2d(trunk, weight, bias), self.channels, dim=1)
+            taps = torch.split(F.conv2d(feature, weight, bias), self.channels, dim=1)
             vertical = (taps[0], taps[1], taps[2])
             horizontal = vertical if self.shared_filters else (taps[3], taps[4], taps[5])
             yield SeparableFilters(vertical, horizontal, taps[-1])
@@ -244,7 +237,7 @@ class DeblurringNetwork(nn.Module, ABC):
         """Map the encoder feature and the defocused feature e_B to the deblurred one.
 
         Returns:
-            The deblurred feature, Nx4*widthxH/8xW/8, and the whole filter prediction, if any.
+            The deblurred feature, Nx4*widthxH/8xW/8, and the one that filters are made of, if any.
         """
 
     def forward(
@@ -267,12 +260,12 @@ class DeblurringNetwork(nn.Module, ABC):
 
     def deblur_for_training(
         self, center: Tensor, left: Tensor | None = None, right: Tensor | None = None
-    ) -> FilterPrediction:
-        """Do what `forward` does from a whole prediction, which the reblurring network needs."""
+    ) -> TrainingPass:
+        """Do what `forward` does, and return what the reblurring network needs, too."""
         encoded = self.filter_encoder(self._filter_views(center, left, right))
         *skips, defocused = self.feature_extractor.pyramid(center)
-        deblurred_feature, prediction = self.deblur_feature(encoded, defocused)
-        return FilterPrediction(self.reconstructor(deblurred_feature, skips) + center, prediction)
+        deblurred_feature, filter_feature = self.deblur_feature(encoded, defocused)
+        return TrainingPass(self.reconstructor(deblurred_feature, skips) + center, filter_feature)
 
     def disparity(
         self,
@@ -356,33 +349,24 @@ class IFAN(DeblurringNetwork):
         )
         self.reconstructor = Reconstructor(width, output_activation=output_activation)
 
-    def forward(
-        self, center: Tensor, left: Tensor | None = None, right: Tensor | None = None
-    ) -> Tensor:
-        """Deblur a picture, producing the filters one iteration at a time.
-
-        Args, returns and raises what `DeblurringNetwork.forward` does.
-        """
-        return self.deblur(center, left, right).deblurred
-
     def deblur(
         self, center: Tensor, left: Tensor | None = None, right: Tensor | None = None
     ) -> Deblurring:
-        """Do what `forward` does, and return the disparity map that it made on the way, too."""
+        """Do what `forward` does, and return the disparity map made on the way, too."""
         # The filter encoder runs first: its full-size activations are gone before the feature
         # extractor makes the skips, which stay until the end.
         encoded = self.filter_encoder(self._filter_views(center, left, right))
         disparity = self.disparity_estimator(encoded)
         *skips, defocused = self.feature_extractor.pyramid(center)
-        filters = self.filter_predictor.one_by_one(encoded, disparity)
+        filters = self.filter_predictor.one_by_one(self.filter_predictor.trunk(encoded, disparity))
         deblurred_feature = iterative_adaptive_convolution(defocused, filters)
         return Deblurring(self.reconstructor(deblurred_feature, skips) + center, disparity)
 
     def deblur_feature(self, encoded: Tensor, defocused: Tensor) -> tuple[Tensor, Tensor]:
         """Apply the IAC to e_B, see `DeblurringNetwork.deblur_feature`."""
-        prediction = self.filter_predictor(encoded, self.disparity_estimator(encoded))
-        filters = self.filter_predictor.split(prediction)
-        return iterative_adaptive_convolution(defocused, filters), prediction
+        feature = self.filter_predictor.trunk(encoded, self.disparity_estimator(encoded))
+        filters = self.filter_predictor.one_by_one(feature)
+        return iterative_adaptive_convolution(defocused, filters), feature
 
     def filters(
         self, center: Tensor, left: Tensor | None = None, right: Tensor | None = None
