@@ -107,9 +107,10 @@ def test_deblurs_and_gives_to_the_losses_what_it_can(architecture):
     assert network.predicts_filters == ("reblurring" in LOSSES[architecture])
     if network.predicts_filters:
         values = {"ifan": 2 * 7, "F": 2 * 7, "fac": 5 * 5}[architecture]
-        assert result.prediction.shape == (2, values * 12, 3, 5)
+        filters = network.filter_predictor.output(result.filter_feature)
+        assert filters.shape == (2, values * 12, 3, 5)
     else:
-        assert result.prediction is None
+        assert result.filter_feature is None
 
     assert network.estimates_disparity == ("disparity" in LOSSES[architecture])
     if network.estimates_disparity:
@@ -186,7 +187,9 @@ def test_learns_every_part_from_the_losses_that_apply(architecture):
             warped = warp_horizontally(downsample(right), network.disparity(right))
             found["disparity"] = F.mse_loss(warped, downsample(left))
         if network.predicts_filters:
-            reblurred = modules[1](result.prediction, target[..., ::8, ::8])
+            reblurred = modules[1](
+                result.filter_feature, network.filter_predictor.output, target[..., ::8, ::8]
+            )
             found["reblurring"] = F.mse_loss(reblurred, downsample(center))
         return found
 

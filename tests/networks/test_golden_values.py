@@ -33,7 +33,8 @@ def test_single_view_in_float64(golden, with_golden_weights, iterations, reading
 
     features = network.feature_extractor(picture)
     assert_equal_to_1e9(features, values["features"])
-    filters = network.filter_predictor.one_by_one(network.filter_encoder(picture), result.disparity)
+    feature = network.filter_predictor.trunk(network.filter_encoder(picture), result.disparity)
+    filters = network.filter_predictor.one_by_one(feature)
     found = iterative_adaptive_convolution(features, filters)
     assert_equal_to_1e9(found, values[f"iac_output_{reading}"])
 

@@ -51,11 +51,12 @@ def test_a_gentle_start_is_the_identity(architecture):
 def test_filters_nearly_copy_at_a_gentle_start():
     network, reblurring = networks("initialisation=gentle")
     features = torch.rand(1, 32, 4, 6)
-    prediction = network.deblur_for_training(torch.rand(1, 3, 32, 48)).prediction
-    filtered = iterative_adaptive_convolution(features, network.filter_predictor.split(prediction))
+    feature = network.deblur_for_training(torch.rand(1, 3, 32, 48)).filter_feature
+    predictor = network.filter_predictor
+    filtered = iterative_adaptive_convolution(features, predictor.one_by_one(feature))
     assert (filtered - features).abs().mean() < 0.3 * features.abs().mean()
     sharp = torch.rand(1, 3, 4, 6)
-    assert (reblurring(prediction, sharp) - sharp).abs().max() < 0.1
+    assert (reblurring(feature, predictor.output, sharp) - sharp).abs().max() < 0.1
 
 
 @torch.no_grad()

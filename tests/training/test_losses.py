@@ -43,7 +43,7 @@ def test_auxiliary_pictures(networks, values):
     warped = warp_right_to_left(network, values["left"], values["right"])
     assert_equal_to_1e6(warped, values["right_warped"])
     assert_equal_to_1e6(downsample(values["left"]), values["left_down"])
-    reblurred = reblur(reblurring, result.prediction, values["target"])
+    reblurred = reblur(reblurring, network, result.filter_feature, values["target"])
     assert_equal_to_1e6(reblurred, values["reblurred"])
 
 

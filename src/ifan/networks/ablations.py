@@ -151,9 +151,9 @@ class FiltersOnly(DeblurringNetwork):
 
     def deblur_feature(self, encoded: Tensor, defocused: Tensor) -> tuple[Tensor, Tensor]:
         """Apply the IAC to e_B, see `DeblurringNetwork.deblur_feature`."""
-        prediction = self.filter_predictor(encoded, encoded)
-        filters = self.filter_predictor.split(prediction)
-        return iterative_adaptive_convolution(defocused, filters), prediction
+        feature = self.filter_predictor.trunk(encoded, encoded)
+        filters = self.filter_predictor.one_by_one(feature)
+        return iterative_adaptive_convolution(defocused, filters), feature
 
 
 class FACNetwork(DeblurringNetwork):
@@ -187,8 +187,9 @@ class FACNetwork(DeblurringNetwork):
 
     def deblur_feature(self, encoded: Tensor, defocused: Tensor) -> tuple[Tensor, Tensor]:
         """Apply the FAC to e_B, activated as the IAC is, see `DeblurringNetwork.deblur_feature`."""
-        prediction = self.filter_predictor(encoded, self.disparity_estimator(encoded))
-        return leaky_relu_(filter_adaptive_convolution(defocused, prediction)), prediction
+        feature = self.filter_predictor.trunk(encoded, self.disparity_estimator(encoded))
+        filters = self.filter_predictor.output(feature)
+        return leaky_relu_(filter_adaptive_convolution(defocused, filters)), feature
 
 
 class DenseFilterPredictor(FilterPredictor):

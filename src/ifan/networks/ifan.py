@@ -28,7 +28,6 @@ from ifan.networks.iac import (
     SeparableFilters,
     iterative_adaptive_convolution,
     released_channel_order,
-    split_prediction,
 )
 from ifan.networks.layers import (
     Encoder,
@@ -61,18 +60,17 @@ class Deblurring(NamedTuple):
     bottleneck: Tensor
 
 
-class FilterPrediction(NamedTuple):
+class TrainingPass(NamedTuple):
     """What a training pass gives.
 
     Attributes:
         deblurred: the all-in-focus picture, Nx3xHxW, sRGB-coded, not clipped.
-        prediction: the filter predictor's whole output, N x values*4*width x H/8 x W/8, which the
-            reblurring network reads; of an IFAN iterations*7 values for each channel, in the order
-            of `ifan.networks.iac`. None if the network predicts no filters.
+        filter_feature: what the filter predictor's last convolution makes the filters of,
+            Nx4*width x H/8 x W/8, for the reblurring network; None if there is no predictor.
     """
 
     deblurred: Tensor
-    prediction: Tensor | None
+    filter_feature: Tensor | None
 
 
 class FilterPredictor(nn.Module, ABC):
@@ -106,7 +104,7 @@ class FilterPredictor(nn.Module, ABC):
         return cast("Tensor", self.refinement(self.fusion(fused)))
 
     def forward(self, encoded: Tensor, disparity: Tensor) -> Tensor:
-        """Return the whole prediction, N x values*C x h x w; large, for training only."""
+        """Return the whole prediction, N x values*C x h x w, which is large."""
         return cast("Tensor", self.output(self.trunk(encoded, disparity)))
 
     @abstractmethod
@@ -129,23 +127,18 @@ class SeparableFilterPredictor(FilterPredictor):
         self.iterations = iterations
         self.shared_filters = shared_filters
 
-    def split(self, prediction: Tensor) -> Iterator[SeparableFilters]:
-        """Take the whole prediction apart into the filters of each iteration."""
-        return split_prediction(prediction, self.channels, shared_filters=self.shared_filters)
-
-    def one_by_one(self, encoded: Tensor, disparity: Tensor) -> Iterator[SeparableFilters]:
-        """Yield the filters of each iteration, made when asked for.
+    def one_by_one(self, feature: Tensor) -> Iterator[SeparableFilters]:
+        """Yield the filters of each iteration, made of what `trunk` returns when asked for.
 
         At 24 megapixels, N=17 and width 32 the whole prediction would take 23 GB, one iteration
         takes 1.3 GB.
         """
-        trunk = self.trunk(encoded, disparity)
         weights = torch.split(self.output.weight, self.channels)
         biases = torch.split(cast("Tensor", self.output.bias), self.channels)
 
         def part(index: int) -> Tensor:
             # By a convolution of its own: to cut one result apart, engines copy it.
-            return F.conv2d(trunk, weights[index], biases[index])
+            return F.conv2d(feature, weights[index], biases[index])
 
         for n in range(0, self.iterations * PARTS, PARTS):
             vertical = part(n), part(n + 1), part(n + 2)
@@ -253,7 +246,7 @@ class DeblurringNetwork(nn.Module, ABC):
         """Map the encoder feature and the defocused feature e_B to the deblurred one.
 
         Returns:
-            The deblurred feature, Nx4*widthxH/8xW/8, and the whole filter prediction, if any.
+            The deblurred feature, Nx4*widthxH/8xW/8, and the one that filters are made of, if any.
         """
 
     def forward(
@@ -276,12 +269,12 @@ class DeblurringNetwork(nn.Module, ABC):
 
     def deblur_for_training(
         self, center: Tensor, left: Tensor | None = None, right: Tensor | None = None
-    ) -> FilterPrediction:
-        """Do what `forward` does from a whole prediction, which the reblurring network needs."""
+    ) -> TrainingPass:
+        """Do what `forward` does, and return what the reblurring network needs, too."""
         encoded = self.filter_encoder(self._filter_views(center, left, right))
         *skips, defocused = self.feature_extractor.pyramid(center)
-        deblurred_feature, prediction = self.deblur_feature(encoded, defocused)
-        return FilterPrediction(self.reconstructor(deblurred_feature, skips) + center, prediction)
+        deblurred_feature, filter_feature = self.deblur_feature(encoded, defocused)
+        return TrainingPass(self.reconstructor(deblurred_feature, skips) + center, filter_feature)
 
     def disparity(
         self,
@@ -365,15 +358,6 @@ class IFAN(DeblurringNetwork):
         )
         self.reconstructor = Reconstructor(width, output_activation=output_activation)
 
-    def forward(
-        self, center: Tensor, left: Tensor | None = None, right: Tensor | None = None
-    ) -> Tensor:
-        """Deblur a picture, producing the filters one iteration at a time.
-
-        Args, returns and raises what `DeblurringNetwork.forward` does.
-        """
-        return self.deblur(center, left, right).deblurred
-
     def deblur(
         self, center: Tensor, left: Tensor | None = None, right: Tensor | None = None
     ) -> Deblurring:
@@ -407,7 +391,8 @@ class IFAN(DeblurringNetwork):
             The reconstructor's bottleneck, Nx4*widthxH/8xW/8, and the disparity map.
         """
         disparity = self.disparity_estimator(encoded)
-        filters = self.filter_predictor.one_by_one(encoded, disparity)
+        feature = self.filter_predictor.trunk(encoded, disparity)
+        filters = self.filter_predictor.one_by_one(feature)
         deblurred_feature = iterative_adaptive_convolution(defocused, filters)
         return self.reconstructor.bottleneck(deblurred_feature), disparity
 
@@ -428,9 +413,9 @@ class IFAN(DeblurringNetwork):
 
     def deblur_feature(self, encoded: Tensor, defocused: Tensor) -> tuple[Tensor, Tensor]:
         """Apply the IAC to e_B, see `DeblurringNetwork.deblur_feature`."""
-        prediction = self.filter_predictor(encoded, self.disparity_estimator(encoded))
-        filters = self.filter_predictor.split(prediction)
-        return iterative_adaptive_convolution(defocused, filters), prediction
+        feature = self.filter_predictor.trunk(encoded, self.disparity_estimator(encoded))
+        filters = self.filter_predictor.one_by_one(feature)
+        return iterative_adaptive_convolution(defocused, filters), feature
 
     def filters(
         self, center: Tensor, left: Tensor | None = None, right: Tensor | None = None

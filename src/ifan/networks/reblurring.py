@@ -7,6 +7,10 @@ blur.
 
 from __future__ import annotations
 
+from typing import cast
+
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ifan.networks.iac import PARTS, iterative_adaptive_convolution, split_prediction
@@ -56,18 +60,39 @@ class ReblurringNetwork(nn.Module):
             conv3x3(channels, reblurring_iterations * PARTS * COLOURS),
         )
 
-    def forward(self, prediction: Tensor, sharp: Tensor) -> Tensor:
+    def forward(self, feature: Tensor, predictor_output: nn.Conv2d, sharp: Tensor) -> Tensor:
         """Blur a sharp picture as the deblurring filters say it was blurred.
 
         Args:
-            prediction: the filter predictor's whole output, N x iterations*7*4*width x h x w,
-                in the order of `ifan.networks.iac`; or N x `prediction_channels` x h x w.
+            feature: what the deblurring filters are made of, N x 4*width x h x w.
+            predictor_output: the 1x1 convolution that makes them of it.
             sharp: the all-in-focus target at 1/8 size, Nx3xhxw.
 
         Returns:
             The reblurred picture at 1/8 size, Nx3xhxw.
         """
-        filters = split_prediction(
-            self.filter_inverter(prediction), COLOURS, shared_filters=self.shared_filters
-        )
+        first, activation = cast("nn.Sequential", self.filter_inverter[0])
+        inverted = activation(_composed(predictor_output, cast("nn.Conv2d", first), feature))
+        inverted = self.filter_inverter[1:](inverted)
+        filters = split_prediction(inverted, COLOURS, shared_filters=self.shared_filters)
         return sharp + iterative_adaptive_convolution(sharp, filters, final_activation=False)
+
+
+def _composed(pointwise: nn.Conv2d, then: nn.Conv2d, feature: Tensor) -> Tensor:
+    """Return `then(pointwise(feature))` without the many channels between: both are linear.
+
+    The product of the weights costs what the maps would for C + 1 cells; at the paper's width that
+    is 129, and a batch of the paper has 8192.
+
+    Args:
+        pointwise: 1x1.
+        then: 3x3, zero padding 1.
+        feature: NxCxhxw.
+    """
+    # The bias of `pointwise` is the weight of a channel of ones. Padding, which it does not reach,
+    # continues that channel by zeros.
+    bias = cast("Tensor", pointwise.bias)[:, None]
+    affine = torch.cat((pointwise.weight.flatten(1), bias), dim=1)
+    weight = (then.weight.permute(0, 2, 3, 1) @ affine).permute(0, 3, 1, 2)
+    ones = torch.ones_like(feature[:, :1])
+    return F.conv2d(torch.cat((feature, ones), dim=1), weight, then.bias, padding=1)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ifan.networks.ifan import DeblurringNetwork
+from ifan.networks.ifan import DeblurringNetwork, SeparableFilterPredictor
 
 
 class Cost(NamedTuple):
@@ -62,6 +62,10 @@ def cost(network: DeblurringNetwork, height: int = 720, width: int = 1280) -> Co
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
             layer.register_forward_hook(count)
     picture = torch.empty(1, 3, height, width, device="meta")
-    counted.deblur_for_training(picture, *([picture] * 2 if network.dual_pixel else ()))
+    feature = counted.deblur_for_training(
+        picture, *([picture] * 2 if network.dual_pixel else ())
+    ).filter_feature
+    if feature is not None and isinstance(counted.filter_predictor, SeparableFilterPredictor):
+        counted.filter_predictor.output(feature)  # the pass used its weights by parts, unseen
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return Cost(parameters, macs, height, width)

@@ -104,7 +104,8 @@ class Tasks(nn.Module):
             wanted["disparity"] = downsample(left)
         if "reblurring" in self.weights:
             reblurring = cast("ReblurringNetwork", self.reblurring)
-            made["reblurring"] = reblur(reblurring, cast("Tensor", result.prediction), views.target)
+            feature = cast("Tensor", result.filter_feature)
+            made["reblurring"] = reblur(reblurring, self.network, feature, views.target)
             wanted["reblurring"] = downsample(views.center)
         return made, wanted
 
@@ -122,6 +123,16 @@ def warp_right_to_left(network: DeblurringNetwork, left: Tensor, right: Tensor) 
     return warp_horizontally(downsample(right), disparity)
 
 
-def reblur(reblurring: ReblurringNetwork, prediction: Tensor, target: Tensor) -> Tensor:
-    """Blur the target at 1/8 size (every eighth pixel, as released), Nx3xH/8xW/8."""
-    return cast("Tensor", reblurring(prediction, target[..., ::8, ::8]))
+def reblur(
+    reblurring: ReblurringNetwork, network: DeblurringNetwork, feature: Tensor, target: Tensor
+) -> Tensor:
+    """Blur the target at 1/8 size (every eighth pixel, as released), Nx3xH/8xW/8.
+
+    Args:
+        reblurring: does it.
+        network: has predicted the filters.
+        feature: of which it did, `TrainingPass.filter_feature`.
+        target: the all-in-focus target, Nx3xHxW.
+    """
+    output = network.filter_predictor.output
+    return cast("Tensor", reblurring(feature, output, target[..., ::8, ::8]))
