@@ -8,7 +8,8 @@ Pictures that are too small drown in what setting up takes.
 
 With --stages, what each engine takes of memory in each stage that large pictures go through.
 
-    python benchmarks/network.py [--stages] [--height 1280] [--width 1920] [--channels 32] [--iterations 17]
+    python benchmarks/network.py [--stages] [--height 1280] [--width 1920]
+                                 [--channels 32] [--iterations 17]
 """
 
 from __future__ import annotations

@@ -20,9 +20,9 @@ from ifan.errors import ModelError
 _HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 
 _MEMORY = {
-    "fp32": Memory(whole=20, encode=20, trunk=20, decode=20, feature=0.25),
-    "bf16": Memory(whole=13, encode=13, trunk=13, decode=13, feature=0.125),
-    "fp16": Memory(whole=13, encode=13, trunk=13, decode=13, feature=0.125),
+    "fp32": Memory(whole=18, encode=13, trunk=7.5, decode=17.5, feature=0.25),
+    "bf16": Memory(whole=12.5, encode=7.5, trunk=5, decode=12, feature=0.125),
+    "fp16": Memory(whole=12.5, encode=7.5, trunk=5, decode=12, feature=0.125),
 }
 
 _KEPT_GRAPHS = 4

@@ -27,7 +27,7 @@ class TorchEngine:
         precision: number format of the convolutions (automatic mixed precision).
     """
 
-    memory = Memory(whole=20, encode=20, trunk=20, decode=20, feature=0.25)
+    memory = Memory(whole=19, encode=11, trunk=8, decode=15, feature=0.25)
 
     def __init__(self, network: IFAN, device: str, precision: Precision) -> None:
         self._device = torch.device(device)
