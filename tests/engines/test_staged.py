@@ -108,7 +108,7 @@ def test_the_halo_of_the_trunk_is_what_it_sees():
             weight.abs_()
     encoded = torch.rand(1, 4, 5, length, dtype=torch.double)
     moved = encoded.clone()
-    moved[..., HALO + 1] *= 1.5
+    moved[..., HALO + 1] = 1e9  # what it adds far away is little
     with torch.no_grad():
         before, after = (network.trunk(feature, encoded)[0] for feature in (encoded, moved))
     changed = (before != after).any(dim=(0, 1, 2))
