@@ -5,10 +5,11 @@ LPIPS, which needs a network, is in `ifan.evaluation.lpips`.
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
 
 Picture = npt.NDArray[np.floating[Any]]
 """HxWx3, sRGB-coded, [0, 1]; beyond that only where a protocol does not clip."""
@@ -23,7 +24,7 @@ through the network of LPIPS."""
 _GAUSSIAN = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
 
 
-class Scores(NamedTuple):
+class Scores(BaseModel):
     """How near a picture is to its target.
 
     Attributes:
@@ -32,6 +33,8 @@ class Scores(NamedTuple):
         mae: mean absolute error; lower is better.
         lpips: perceptual distance; lower is better.
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
     psnr: float
     ssim: float
