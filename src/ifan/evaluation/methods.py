@@ -17,6 +17,7 @@ from ifan.deblurrer import Deblurrer
 from ifan.errors import IfanError, PictureError
 from ifan.evaluation.protocol import Protocol as EvaluationProtocol
 from ifan.evaluation.protocol import Values, cropped, read_result
+from ifan.evaluation.records import plain_text
 from ifan.files import exists, is_folder
 from ifan.images import Metadata, Photograph
 from ifan.models.catalogue import CatalogueEntry, find
@@ -174,7 +175,11 @@ class FolderMethod:
 
     def identity(self) -> dict[str, object]:
         """Return where the pictures are; of each, it is known by its file whether it changed."""
-        return {"folder": str(self._folder.resolve()), "bits": self.bits, "ifan": __version__}
+        return {
+            "predictions": plain_text(self._folder.resolve()),
+            "bits": self.bits,
+            "ifan": __version__,
+        }
 
     def files(self, test_set: TestSet) -> Sequence[Path | None]:
         """Return the pictures of the folder.
@@ -211,36 +216,9 @@ class FolderMethod:
         return Made(cropped(result, (height, width)), None)
 
 
-def open_method(
-    named: str,
-    protocol: EvaluationProtocol,
-    *,
-    engine: str = "auto",
-    precision: str = "fp32",
-    bits: Bits | None = None,
-    label: str | None = None,
-) -> Method:
-    """Open a model, or a folder of pictures if it is one without weights.
-
-    Args:
-        named: a model as `Deblurrer` takes it, or a folder.
-        protocol: of the evaluation.
-        engine: as `Deblurrer` takes it.
-        precision: as `Deblurrer` takes it.
-        bits: in which pictures are read; None: as the model wants them, 8 for a folder.
-        label: what to call it; None: as itself.
-
-    Raises:
-        IfanError: there is no such model, or it cannot be used.
-    """
-    path = Path(named)
-    if is_folder(path) and not (path / WEIGHTS_NAME).exists():
-        return FolderMethod(path, protocol, bits or 8, label)
-    deblurrer = Deblurrer(named, engine=engine, precision=precision, working_size="full")
-    method = ModelMethod(deblurrer, bits)
-    if label:
-        method.label = method.mode = label
-    return method
+def is_result_folder(named: str) -> bool:
+    """Tell a folder of pictures from a model, which may be a folder, too."""
+    return is_folder(Path(named)) and not exists(Path(named) / WEIGHTS_NAME)
 
 
 def labels_of(named: Sequence[str]) -> list[str]:

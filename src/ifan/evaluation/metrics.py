@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
+from skimage.metrics import structural_similarity
 
 Picture = npt.NDArray[np.floating[Any]]
 """HxWx3, sRGB-coded, [0, 1]; beyond that only where a protocol does not clip."""
@@ -56,8 +57,6 @@ def ssim(picture: Picture, target: Picture, window: Window = "uniform") -> float
         target: the same.
         window: `uniform`, 7x7, scikit-image's default; or `gaussian`, 11x11 with deviation 1.5.
     """
-    from skimage.metrics import structural_similarity
-
     similarity: Any = structural_similarity
     options = _GAUSSIAN if window == "gaussian" else {}
     pictures = (values.astype(np.float64, copy=False) for values in (picture, target))

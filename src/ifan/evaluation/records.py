@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -44,7 +44,7 @@ class Record(BaseModel):
 def stamp_of(files: Iterable[Path]) -> Stamp:
     """Return what tells whether files are the same as they were; of missing ones zeros."""
     stamps = []
-    for path in files:
+    for path in map(Path.absolute, files):
         try:
             status = path.stat()
             stamps.append((plain_text(path), status.st_size, status.st_mtime_ns))
@@ -90,7 +90,7 @@ def add_record(path: Path, record: Record) -> None:
         raise OutputError(path, reason, remedy) from error
 
 
-def means(records: Sequence[Record], which: str = "scores") -> Mapping[str, float] | None:
+def means(records: Sequence[Record], which: str = "scores") -> dict[str, float] | None:
     """Return the mean of each metric; None if nothing has been scored.
 
     Args:

@@ -165,6 +165,10 @@ class Evaluation:
         files = [*self.test_set.files[number - 1].values(), *([result] if result else [])]
         return stamp_of(files)
 
+    def result_file(self, number: int) -> Path:
+        """Return the file of a result."""
+        return self._files[number - 1] or self._output(number)
+
     def _still_holds(self, number: int, record: Record) -> bool:
         is_one = 1 <= number <= len(self.test_set.files) and record.error is None
         if not is_one or record.stamp != self.stamp(number):
