@@ -30,6 +30,9 @@ _DPDD: Mapping[Role, str] = {
 _PAIRS = (("source", "target"), ("input", "target"), ("blur", "sharp"))
 _FOLDERS = ("{split}/", "")
 
+_NAMED = 5
+"""Pictures without a partner that are named."""
+
 _WITHOUT_VIEWS = (
     "add them, or do without: recipe pairs-only, --no-views for ifan data, a model of one view"
 )
@@ -235,5 +238,6 @@ def _lonely(ours: Sequence[Path], theirs: Sequence[Path]) -> str:
     names, others = ({path.stem for path in paths} for paths in (ours, theirs))
     alone = sorted(names ^ others)
     if len(alone) == abs(len(ours) - len(theirs)):
-        return f"the first that lacks its partner is {alone[0]}"
+        more = f" and {len(alone) - _NAMED} more" if len(alone) > _NAMED else ""
+        return f"without a partner: {', '.join(alone[:_NAMED])}{more}"
     return "give the same scenes in both"

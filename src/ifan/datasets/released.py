@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from ifan.datasets.folders import Role, Split
+from ifan.datasets.folders import Role, Split, pictures_below
 
 
 class ReleasedSet(BaseModel):
@@ -53,6 +53,15 @@ class ReleasedSet(BaseModel):
         """
         places = self.folders.items()
         return {role: folder / place.format(split=split) for role, place in places}
+
+    def counts(self, folder: Path) -> dict[Split, int]:
+        """Return how many pictures of each part are in the set's folder.
+
+        Args:
+            folder: that of the set; it need not exist.
+        """
+        places = {split: self.lay_out(folder, split)["center"] for split in self.splits}
+        return {split: len(pictures_below(place)) for split, place in places.items()}
 
     def positions(self, part: str) -> list[int]:
         """Return the positions of a part of `parts`, from 0."""

@@ -24,17 +24,13 @@ def dataset_root(option: Path | None = None) -> Path:
     """Return the folder that holds the folders of the data sets.
 
     Args:
-        option: what the user gave; then comes `$IFAN_DATA_ROOT`, then `data_root` of `config_file`.
+        option: what the user gave; then comes `$IFAN_DATA_ROOT`, then `data_root` of `config_file`,
+            and then the current folder.
 
     Raises:
-        IfanError: nobody says where it is, or the file of settings cannot be read.
+        IfanError: the file of settings cannot be read.
     """
-    said = option or os.environ.get(VARIABLE) or _configured()
-    if said is None:
-        reason = "no folder of data sets is known"
-        remedy = f"give --root, set {VARIABLE}, or write {KEY} = '...' to {config_file()}"
-        raise IfanError("--root", reason, remedy)
-    return Path(said).expanduser()
+    return Path(option or os.environ.get(VARIABLE) or _configured() or ".").expanduser()
 
 
 def _configured() -> str | None:

@@ -13,7 +13,7 @@ from ifan.datasets.folders import (
     paired,
 )
 from ifan.datasets.released import ReleasedSet, find_set
-from ifan.datasets.root import dataset_root
+from ifan.datasets.root import KEY, VARIABLE, config_file, dataset_root
 from ifan.errors import IfanError
 from ifan.files import is_folder
 
@@ -57,14 +57,15 @@ def locate(data: str, root: Path | None = None) -> tuple[Path, ReleasedSet | Non
         root: see `dataset_root`.
 
     Raises:
-        IfanError: there is no such folder, or the root is not known.
+        IfanError: there is no such folder.
     """
     known = find_set(data)
     folder = dataset_root(root) / data if known else Path(data)
     if not is_folder(folder):
-        remedy = "check the name, or the root"
-        if known and known.address:
-            remedy = f"check the root, or fetch it: ifan data download {data}"
+        remedy = "check the name"
+        if known:
+            said = f"give --root, set {VARIABLE}, or write {KEY} = '...' to {config_file()}"
+            remedy = f"{said}; ifan data download {data} fetches it" if known.address else said
         raise IfanError(folder, "is no folder", remedy)
     return folder, known or find_set(folder.resolve().name)
 

@@ -74,9 +74,10 @@ def _head(summary: Summary) -> str:
     protocol = summary.methods[0].settings["protocol"]
     name = protocol["name"] if isinstance(protocol, dict) else protocol
     count = "1 picture" if summary.pictures == 1 else f"{summary.pictures} pictures"
+    made = summary.created[:16].replace("T", " ")
     return (
         f"<header><h1>{escape(_title(summary))}</h1><p>{count}, protocol "
-        f"<code>{escape(str(name))}</code>, {escape(summary.created)}</p></header>"
+        f"<code>{escape(str(name))}</code>, {escape(made)}</p></header>"
     )
 
 

@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 from ifan.evaluation.report.numbers import NAMES, shown
 
-_WIDTH, _LEFT, _RIGHT = 720, 120, 16
+_WIDTH, _LEFT, _RIGHT = 520, 112, 18
 _TOP, _BOTTOM = 8, 34
 _ROW = 74
 """Height that the dots of one method have."""
-_BINS = 72
-_TICKS = 6
+_BINS = 56
+_TICKS = 5
 
 
 class Series(NamedTuple):

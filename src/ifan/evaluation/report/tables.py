@@ -102,7 +102,7 @@ def _difference(difference: Difference) -> str:
 
 def published_table(summary: Summary) -> str:
     """Return the numbers of the field, with those of this evaluation among them, best first."""
-    head = ["Method", "Year", "Views", "Set", *HEADS.values(), "Verified", "Source"]
+    head = ["Method", *HEADS.values(), "Verified", "Set", "Views", "Year", "Source"]
     lines = [(number.dataset, number.psnr, _published_row(number)) for number in summary.published]
     own: list[tuple[str, Mapping[str, float] | None, Mapping[str, Mapping[str, float]]]]
     own = [("Input", summary.before, {})]
@@ -125,21 +125,21 @@ def _published_row(number: PublishedNumber) -> str:
     )
     return (
         f"<tr><th scope='row'>{escape(number.method)}</th>"
-        f"<td class='text'>{number.year or MISSING}</td>"
-        f"<td class='text'>{escape(number.input)}</td>"
-        f"<td class='text'>{escape(number.dataset)}</td>"
         + "".join(_number(metric, getattr(number, metric)) for metric in METRICS)
-        + f"{mark}<td class='text source'>{escape(number.source)}</td></tr>"
+        + f"{mark}<td class='text'>{escape(number.dataset)}</td>"
+        f"<td class='text'>{escape(number.input)}</td>"
+        f"<td class='text'>{number.year or MISSING}</td>"
+        f"<td class='text source'>{escape(number.source)}</td></tr>"
     )
 
 
 def _own_row(label: str, data: str, scores: Mapping[str, float]) -> str:
+    nothing = f"<td class='text' data-value=''>{MISSING}</td>"
     return (
-        f"<tr class='ours'><th scope='row'>{escape(label)}</th><td class='text'>{MISSING}</td>"
-        f"<td class='text'>{MISSING}</td><td class='text'>{escape(data)}</td>"
+        f"<tr class='ours'><th scope='row'>{escape(label)}</th>"
         + "".join(_number(metric, scores[metric]) for metric in METRICS)
-        + "<td class='text' data-value='2'>measured</td>"
-        "<td class='text source'>this evaluation</td></tr>"
+        + f"<td class='text' data-value='2'>measured</td><td class='text'>{escape(data)}</td>"
+        f"{nothing}{nothing}<td class='text source'>this evaluation</td></tr>"
     )
 
 
