@@ -63,7 +63,7 @@ class Method(Protocol):
         """Return for each picture the file that holds its result already, if there is one.
 
         Raises:
-            IfanError: there are not as many as pictures.
+            IfanError: there are not as many as pictures, or nothing to score them by.
         """
         ...
 
@@ -185,8 +185,11 @@ class FolderMethod:
         """Return the pictures of the folder.
 
         Raises:
-            IfanError: they are more or less than those of the data set.
+            IfanError: they are more or less than those of the data set, or that has no targets.
         """
+        if not test_set.has_targets:
+            reason = "has no targets, so there is nothing to score"
+            raise IfanError(test_set.folder, reason, "give a set that has, or a --model")
         found = pictures_below(self._folder)
         if len(found) != len(test_set.files):
             reason = f"has {len(found)} pictures, but {test_set.folder} has {len(test_set.files)}"

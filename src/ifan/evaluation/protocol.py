@@ -55,13 +55,13 @@ STEPS: dict[str, dict[str, Any]] = {
 }
 """What differs from the paper's protocol, by the step's name."""
 
-PROTOCOLS = {
-    "ifan": "",
-    "restormer": "padded",
-    "lakdnet": "padded+unclipped",
-    "nrknet": "padded+quantised",
-    "drbnet": "crop16+unclipped",
-    "gkmnet": "quantised",
+PROTOCOLS: dict[str, tuple[str, ...]] = {
+    "ifan": (),
+    "restormer": ("padded",),
+    "lakdnet": ("padded", "unclipped"),
+    "nrknet": ("padded", "quantised"),
+    "drbnet": ("crop16", "unclipped"),
+    "gkmnet": ("quantised",),
 }
 """Methods whose published numbers come from other steps, as far as that is known."""
 
@@ -76,10 +76,10 @@ def open_protocol(name: str) -> Protocol:
         ValueError: there is no such protocol or step, or two steps contradict each other.
     """
     protocol, changed = Protocol(name=name), set[str]()
-    for step in filter(None, PROTOCOLS.get(name, name).split("+")):
+    for step in PROTOCOLS.get(name, tuple(name.split("+"))):
         if step not in STEPS:
             known = ", ".join((*PROTOCOLS, *STEPS))
-            raise ValueError(f"{step} is none of {known}")
+            raise ValueError(f"{step!r} is none of {known}")
         if changed & set(STEPS[step]):
             raise ValueError(f"{name} says two things of one step")
         changed |= set(STEPS[step])
