@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ifan.networks import IFAN, ReblurringNetwork
 
-pytest_plugins = ["browser"]
+pytest_plugins = ["browser", "file_server"]
 
 GOLDEN = Path(__file__).parent / "golden"
 
