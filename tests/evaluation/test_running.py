@@ -9,9 +9,12 @@ import pytest
 from sets import save, scene
 from skimage.metrics import peak_signal_noise_ratio
 
+from ifan.datasets.testing import open_test_set
 from ifan.errors import IfanError
+from ifan.evaluation.methods import FolderMethod
 from ifan.evaluation.output import write_results
-from ifan.evaluation.protocol import open_protocol
+from ifan.evaluation.protocol import Protocol, open_protocol
+from ifan.evaluation.running import Evaluation
 from ifan.evaluation.summary import summarise
 
 
@@ -76,6 +79,34 @@ def test_what_was_scored_is_not_scored_again(dpdd, score):
     assert [record.number for record in score(sources(dpdd), dpdd).done] == [2]
     assert len(score(sources(dpdd), dpdd, again=True).done) == 3
     assert len(score(sources(dpdd), dpdd, protocol=open_protocol("padded")).done) == 3
+
+
+def test_a_run_that_was_stopped_goes_on(dpdd, score, tmp_path):
+    method = FolderMethod(sources(dpdd), Protocol())
+    test_set = open_test_set("DPDD", dpdd, views=False)
+    stopped = Evaluation(method, test_set, Protocol(), tmp_path / "logs")
+    done = []
+    for record in stopped.run(stopped=lambda: bool(done)):
+        done += [record.number]
+    assert 1 <= len(done) < 3
+    rest = [record.number for record in score(sources(dpdd), dpdd).done]
+    assert done + rest == [1, 2, 3]
+
+
+def test_results_never_go_among_the_pictures(dpdd):
+    method = FolderMethod(sources(dpdd), Protocol())
+    test_set = open_test_set("DPDD", dpdd, views=False)
+    with pytest.raises(IfanError, match=r"source/logs: is among the pictures of .*source; "):
+        Evaluation(method, test_set, Protocol(), sources(dpdd) / "logs")
+
+
+def test_where_every_picture_failed_the_report_says_why(dpdd, score, tmp_path):
+    for path in targets(dpdd).iterdir():
+        path.write_bytes(b"")
+    evaluation = score(sources(dpdd), dpdd)
+    assert evaluation.write_scores().read_text().splitlines()[-1] == "[TOTAL source]"
+    report = write_results([evaluation], tmp_path, "ifan evaluate").read_text()
+    assert report.count("png: is empty") == 3
 
 
 def test_a_line_that_was_cut_short_is_done_anew(dpdd, score):

@@ -172,7 +172,8 @@ def _compared(
     for name, label in zip(named, labels_of(named), strict=True):
         folder = Path(name) if is_result_folder(name) else None
         model = None if folder else name
-        method = _method(model, folder, steps, engine, precision, bits, label)
+        mode = label if folder else None
+        method = _method(model, folder, steps, engine, precision, bits, mode)
         method.label = label
         methods.append(method)
     return methods
@@ -184,7 +185,7 @@ def _run(evaluation: Evaluation, *, alone: bool) -> None:
 
     test_set, method = evaluation.test_set, evaluation.method
     count, there = len(test_set.files), len(evaluation.records)
-    said = [f"{count} pictures in {method.bits} bits"]
+    said = [f"{count} picture{'s' if count > 1 else ''} in {method.bits} bits"]
     said += [] if test_set.has_targets else ["without targets"]
     said += [f"{there} done before"] if there else []
     _say(f"{method.label} on {test_set.name}: {', '.join(said)}")

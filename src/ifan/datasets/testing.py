@@ -25,6 +25,7 @@ class TestSet:
     Attributes:
         name: what to call it; that of its folder.
         folder: where it is.
+        center: the folder of the center views.
         files: of each scene, by what they show; `target` is there in all of them or in none.
         released: what is known about the set; None of any other folder.
     """
@@ -33,6 +34,7 @@ class TestSet:
 
     name: str
     folder: Path
+    center: Path
     files: Sequence[Mapping[Role, Path]]
     released: ReleasedSet | None
 
@@ -101,4 +103,4 @@ def open_test_set(
         remedy = "choose a model of a single view"
         raise IfanError(places["center"], "has no dual-pixel views beside it", remedy)
     wanted = {role: path for role, path in places.items() if views or role in ("center", "target")}
-    return TestSet(folder.resolve().name, folder, paired(wanted), released)
+    return TestSet(folder.resolve().name, folder, places["center"], paired(wanted), released)

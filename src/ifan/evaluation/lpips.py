@@ -58,8 +58,9 @@ class Lpips:
             EngineError: memory does not suffice.
         """
         height, width = target.shape[:2]
+        needed = _BYTES_PER_PIXEL * height * width * (1 + len(pictures))
         try:
-            require_memory(_BYTES_PER_PIXEL * height * width * (1 + len(pictures)), height, width)
+            require_memory(needed, height, width)
             with allocation_errors(height, width):
                 planes = [picture.transpose(2, 0, 1) for picture in (target, *pictures)]
                 batch = np.stack(planes, dtype=np.float32, casting="same_kind")
@@ -67,7 +68,9 @@ class Lpips:
                 result = self._network.create_infer_request().infer([batch], share_inputs=True)
                 return [float(distance) for distance in result[0][1:]]
         except EngineError as error:
-            raise EngineError("LPIPS", error.reason, "give smaller pictures") from error
+            raise EngineError(
+                "LPIPS", error.reason, "free some memory, or give smaller pictures"
+            ) from error
 
 
 def _weights() -> dict[str, npt.NDArray[np.float32]]:

@@ -107,7 +107,7 @@ class ModelMethod:
         """Return the weights, what runs them, and the version of this program."""
         choice = self._deblurrer.choice
         return {
-            "model": self._deblurrer.model.name,
+            "model": plain_text(self._deblurrer.model.name),
             "sha256": self._deblurrer.model.sha256,
             "bits": self.bits,
             "engine": choice.engine,

@@ -33,10 +33,10 @@ def write_results(evaluations: Sequence[Evaluation], log_root: Path, command: st
     summary = summarise(evaluations, command)
     first = evaluations[0]
     if len(evaluations) == 1:
-        report = first.results.score_file(summary.data, ".html")
+        report = first.results.score_file(first.test_set.name, ".html")
     else:
         folder = mode_folder(log_root, comparison_mode(evaluations)) / "result"
-        report = folder / f"compare_{summary.data}.html"
+        report = folder / f"compare_{first.test_set.name}.html"
     make_folder(report.parent)
     _write_csv(report.with_suffix(".csv"), summary)
     text = summary.model_dump_json(indent=1)
@@ -47,7 +47,7 @@ def write_results(evaluations: Sequence[Evaluation], log_root: Path, command: st
 
 def comparison_mode(evaluations: Sequence[Evaluation]) -> str:
     """Return the name of the folder of a comparison."""
-    return "-against-".join(evaluation.method.mode for evaluation in evaluations)[:120]
+    return "-against-".join(evaluation.method.label for evaluation in evaluations)[:120]
 
 
 def _write_csv(path: Path, summary: Summary) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ifan.datasets.folders import Role, require_one_size
 from ifan.datasets.testing import TestSet
-from ifan.errors import EngineError, IfanError
+from ifan.errors import EngineError, IfanError, OutputError
 from ifan.evaluation.lpips import Lpips
 from ifan.evaluation.methods import Made, Method
 from ifan.evaluation.metrics import Picture, Scores, mae, psnr, ssim
@@ -90,12 +90,13 @@ class Evaluation:
         self.test_set = test_set
         self.protocol = protocol
         self.settings = {
-            "data": test_set.name,
+            "data": plain_text(test_set.name),
             "folder": plain_text(test_set.folder.resolve()),
             "protocol": asdict(protocol),
             **method.identity(),
         }
         self._files = method.files(test_set)
+        _require_apart(log_root, test_set)
         self.results = ResultFolder(log_root, method)
         self.run_folder = self.results.open_run(test_set.name, self.settings, again=again)
         self.records = {
@@ -225,7 +226,11 @@ class _Work:
         scores = before = None
         if piece.target is not None:
             pictures = (finished(result, self._protocol), piece.center)
-            scores, before = self._scores(piece.target, pictures)
+            try:
+                scores, before = self._scores(piece.target, pictures)
+            except EngineError as error:
+                path = piece.files["center"]
+                raise EngineError(path, error.reason, error.remedy) from error
         saved = piece.file
         if self._method.checkpoint is not None:
             saved = self._save(piece, result)
@@ -285,6 +290,13 @@ class _Work:
             stamp=self._evaluation.stamp(piece.number),
             error=plain_text(str(error)),
         )
+
+
+def _require_apart(log_root: Path, test_set: TestSet) -> None:
+    """Refuse results among the pictures: the next run would take them for some of these."""
+    if log_root.resolve().is_relative_to(test_set.center.resolve()):
+        reason = f"is among the pictures of {test_set.center}"
+        raise OutputError(log_root, reason, "give a --log-root elsewhere")
 
 
 def _pixels(piece: _Piece) -> int:

@@ -106,7 +106,7 @@ def summarise(evaluations: Sequence[Evaluation], command: str) -> Summary:
     test_set = evaluations[0].test_set
     expected = test_set.released.pictures.get("test") if test_set.released else None
     return Summary(
-        data=test_set.name,
+        data=plain_text(test_set.name),
         folder=plain_text(test_set.folder.resolve()),
         pictures=len(test_set.files),
         expected=expected,
@@ -118,8 +118,8 @@ def summarise(evaluations: Sequence[Evaluation], command: str) -> Summary:
         methods=tuple(map(_method, evaluations)),
         paired=tuple(
             Paired(
-                first=second.method.label,
-                second=first.method.label,
+                first=plain_text(second.method.label),
+                second=plain_text(first.method.label),
                 metrics=differences(_scores(second), _scores(first)),
             )
             for first, second in combinations(evaluations, 2)
@@ -131,7 +131,7 @@ def summarise(evaluations: Sequence[Evaluation], command: str) -> Summary:
 def _method(evaluation: Evaluation) -> MethodSummary:
     records = evaluation.in_order
     return MethodSummary(
-        label=evaluation.method.label,
+        label=plain_text(evaluation.method.label),
         settings=evaluation.settings,
         run=plain_text(evaluation.run_folder.path),
         means=means(records),
