@@ -84,13 +84,10 @@ def test_what_was_scored_is_not_scored_again(dpdd, score):
 def test_a_run_that_was_stopped_goes_on(dpdd, score, tmp_path):
     method = FolderMethod(sources(dpdd), Protocol())
     test_set = open_test_set("DPDD", dpdd, views=False)
-    stopped = Evaluation(method, test_set, Protocol(), tmp_path / "logs")
-    done = []
-    for record in stopped.run(stopped=lambda: bool(done)):
-        done += [record.number]
-    assert 1 <= len(done) < 3
-    rest = [record.number for record in score(sources(dpdd), dpdd).done]
-    assert done + rest == [1, 2, 3]
+    running = Evaluation(method, test_set, Protocol(), tmp_path / "logs").run()
+    assert next(running).number == 1
+    running.close()
+    assert [record.number for record in score(sources(dpdd), dpdd).done] == [2, 3]
 
 
 def test_results_never_go_among_the_pictures(dpdd):
