@@ -8,6 +8,7 @@ Times the four metrics of a pair of DPDD's size, 1680x1120, and one pass of the 
 
 from __future__ import annotations
 
+import os
 import statistics
 import tempfile
 import time
@@ -17,10 +18,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ifan.engines.openvino import OpenVINOEngine
+from ifan import Deblurrer
 from ifan.evaluation.lpips import Lpips
+from ifan.evaluation.methods import ModelMethod
 from ifan.evaluation.metrics import mae, psnr, ssim
-from ifan.models.export import export_onnx
+from ifan.models import save_released_checkpoint
 from ifan.networks import IFAN
 
 HEIGHT, WIDTH, RUNS = 1120, 1680, 5
@@ -31,20 +33,21 @@ def main() -> None:
     random = np.random.default_rng(1)
     target = random.random((HEIGHT, WIDTH, 3), np.float32)
     picture = np.clip(target + random.normal(0, 0.1, target.shape).astype(np.float32), 0, 1)
-    planes = np.ascontiguousarray(picture.transpose(2, 0, 1)[None])
     lpips = Lpips()
     with tempfile.TemporaryDirectory() as folder:
-        graph = Path(folder) / "ifan.onnx"
-        export_onnx(graph, IFAN(width=32, iterations=17), sample_bits=8)
-        engine = OpenVINOEngine(graph, "fp32")
+        os.environ["IFAN_HOME"] = folder  # where the graph goes
+        weights = Path(folder) / "ifan.pytorch"
+        save_released_checkpoint(weights, IFAN(width=32, iterations=17))
+        deblurrer = Deblurrer(weights, engine="openvino", precision="fp32", working_size="full")
+        method = ModelMethod(deblurrer)
         steps: dict[str, Callable[[], object]] = {
-            "network": lambda: engine.deblur((planes,)),
+            "network": lambda: method.make({"center": picture}, weights, None),
             "PSNR": lambda: psnr(picture, target),
             "SSIM": lambda: ssim(picture, target),
             "MAE": lambda: mae(picture, target),
             "LPIPS": lambda: lpips(target, [picture]),
         }
-        engine.deblur((planes,))  # compiles
+        steps["network"]()  # compiles
         times: dict[str, list[float]] = {name: [] for name in steps}
         for _ in range(RUNS):
             for name, step in steps.items():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from skimage.metrics import structural_similarity
 
+from ifan.errors import EngineError
 from ifan.evaluation.lpips import Lpips
 from ifan.evaluation.metrics import LEAST_SIDE, mae, psnr, ssim
 
@@ -82,3 +83,11 @@ def test_the_least_picture_has_a_distance(lpips):
     first, second = random.random((2, LEAST_SIDE, LEAST_SIDE, 3))
     (distance,) = lpips(first, [second])
     assert 0 < distance < 2
+
+
+def test_pictures_that_do_not_fit_into_memory_are_refused(pair, lpips, monkeypatch):
+    monkeypatch.setattr("ifan.evaluation.lpips.available_memory", lambda: 1_000_000)
+    with pytest.raises(
+        EngineError, match=r"56x48 pixels need about 0\.0 GB of memory to be scored"
+    ):
+        lpips(pair[1], [pair[0]])

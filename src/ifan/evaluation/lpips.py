@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load
 
-from ifan.engines.memory import allocation_errors, require_memory
+from ifan.engines.memory import available_memory
 from ifan.engines.without_telemetry import openvino
 from ifan.errors import EngineError
 from ifan.evaluation.metrics import Picture
@@ -57,20 +57,24 @@ class Lpips:
         Raises:
             EngineError: memory does not suffice.
         """
-        height, width = target.shape[:2]
-        needed = _BYTES_PER_PIXEL * height * width * (1 + len(pictures))
-        try:
-            require_memory(needed, height, width)
-            with allocation_errors(height, width):
-                planes = [picture.transpose(2, 0, 1) for picture in (target, *pictures)]
-                batch = np.stack(planes, dtype=np.float32, casting="same_kind")
-                # A request of its own frees its memory when it is done.
-                result = self._network.create_infer_request().infer([batch], share_inputs=True)
-                return [float(distance) for distance in result[0][1:]]
-        except EngineError as error:
-            raise EngineError(
-                "LPIPS", error.reason, "free some memory, or give smaller pictures"
-            ) from error
+        _require_memory(target, 1 + len(pictures))
+        planes = [picture.transpose(2, 0, 1) for picture in (target, *pictures)]
+        batch = np.stack(planes, dtype=np.float32, casting="same_kind")
+        # A request of its own frees its memory when it is done.
+        result = self._network.create_infer_request().infer([batch], share_inputs=True)
+        return [float(distance) for distance in result[0][1:]]
+
+
+def _require_memory(picture: Picture, count: int) -> None:
+    """Refuse pictures that would not fit into the memory that is free now."""
+    height, width = picture.shape[:2]
+    needed, available = _BYTES_PER_PIXEL * height * width * count, available_memory()
+    if needed > available:
+        reason = (
+            f"{width}x{height} pixels need about {needed / 1e9:.1f} GB of memory to be scored, "
+            f"{available / 1e9:.1f} GB are free"
+        )
+        raise EngineError("LPIPS", reason, "close other programs, or give smaller pictures")
 
 
 def _weights() -> dict[str, npt.NDArray[np.float32]]:
