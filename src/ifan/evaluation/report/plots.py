@@ -15,6 +15,7 @@ _ROW = 74
 """Height that the dots of one method have."""
 _BINS = 56
 _TICKS = 5
+_RADIUS, _LEAST_RADIUS = 4.0, 1.8
 
 
 class Series(NamedTuple):
@@ -98,12 +99,13 @@ def _row(axis: _Axis, series: Series, metric: str, number: int) -> str:
     for name, value in series.values:
         stacks.setdefault(min(_BINS - 1, int((value - axis.low) / width)), []).append((name, value))
     highest = max(map(len, stacks.values()))
-    radius = min(4.0, (_ROW - 18) / (2 * highest))
+    spacing = min(2 * _RADIUS, (_ROW - 18) / highest)
+    radius = max(_LEAST_RADIUS, spacing / 2)
     dots = []
     for place, stack in stacks.items():
         x = axis.x(axis.low + (place + 0.5) * width)
         for level, (name, value) in enumerate(stack):
-            y = base - radius * (2 * level + 1)
+            y = base - radius - spacing * level
             title = escape(f"{name}: {shown(metric, value)}")
             place_of_dot = f'cx="{x:.1f}" cy="{y:.1f}" r="{radius:.2f}"'
             dots.append(f"<circle {place_of_dot}><title>{title}</title></circle>")
