@@ -42,6 +42,7 @@ benchmark: $(VENV)/dev
 	$(BIN)/python benchmarks/network.py
 	$(BIN)/python benchmarks/optics.py
 	$(BIN)/python benchmarks/folder.py
+	$(BIN)/python benchmarks/evaluation.py
 
 fuzz: $(VENV)/dev
 	$(BIN)/python tests/fuzz.py --count 10000 --seed 1

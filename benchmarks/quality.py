@@ -2,35 +2,29 @@
 
     python benchmarks/quality.py FOLDER [--model M] [--linear]
 
-FOLDER holds pairs NAME_input.png and NAME_target.png. For each pair it prints PSNR (over RGB, peak
-1) and SSIM (scikit-image's defaults, per channel) of the input and of the result, the mean change
-of colour, and in the last line the means.
+FOLDER holds pairs NAME_input.png and NAME_target.png. For each pair it prints the metrics of `ifan
+evaluate`, of the input and of the whole result, the mean change of colour in levels of 8 bits, and
+in the last line the means. For pictures in linear light, which no data set of the field has.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from ifan import Deblurrer
+from ifan.evaluation.lpips import Lpips
+from ifan.evaluation.metrics import Scores, mae, psnr, ssim
 
 Picture = NDArray[np.float32]
 
 
-class Scores(NamedTuple):
-    """Scores of one pair: before is the input's, after the result's."""
-
-    psnr_before: float
-    psnr_after: float
-    ssim_before: float
-    ssim_after: float
-    colour_shift: float
+WIDTHS = {"psnr": "6.2f", "ssim": "6.3f", "mae": "6.4f", "lpips": "6.3f"}
 
 
 def main() -> None:
@@ -40,15 +34,22 @@ def main() -> None:
     parser.add_argument("--linear", action="store_true", help="the pictures are in linear light")
     options = parser.parse_args()
     deblurrer = Deblurrer(options.model, precision="fp32")
-    print(f"{'':24} {'PSNR':>16} {'gain':>6} {'SSIM':>15} {'gain':>7} {'colour':>7}")
+    lpips = Lpips()
+    heads = (
+        f"{f'{name.upper()}, change':>{width}}"
+        for name, width in zip(WIDTHS, (23,) * 4, strict=True)
+    )
+    print(f"{'':12} {'   '.join(heads)} {'colour':>7}")
     scores = []
     for source in sorted(options.folder.glob("*_input.png")):
         target = source.with_name(source.name.replace("_input", "_target"))
-        scores.append(score(deblurrer, read(source, options.linear), read(target, options.linear)))
-        print_row(source.name.removesuffix("_input.png"), scores[-1])
+        pair = read(source, options.linear), read(target, options.linear)
+        scores.append(score(deblurrer, lpips, *pair))
+        print_row(source.name.removesuffix("_input.png"), *scores[-1])
     if not scores:
         parser.error(f"{options.folder} holds no NAME_input.png")
-    print_row("mean", Scores(*np.mean(scores, axis=0)))
+    before, after, shifts = zip(*scores, strict=True)
+    print_row("mean", mean_of(before), mean_of(after), float(np.mean(shifts)))
 
 
 def read(path: Path, linear: bool) -> Picture:
@@ -63,28 +64,37 @@ def read(path: Path, linear: bool) -> Picture:
     return picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
 
 
-def score(deblurrer: Deblurrer, source: Picture, target: Picture) -> Scores:
+def score(
+    deblurrer: Deblurrer, lpips: Lpips, source: Picture, target: Picture
+) -> tuple[Scores, Scores, float]:
+    """Return the scores of the input and of the result, and the change of colour in levels."""
     result = deblurrer(source)
     shift = np.abs((result - source).mean(axis=(0, 1))).max() * 255
-    return Scores(
-        peak_signal_noise_ratio(target, source, data_range=1),
-        peak_signal_noise_ratio(target, result, data_range=1),
-        ssim(target, source),
-        ssim(target, result),
-        float(shift),
+    distances = lpips(target, [source, result])
+    before, after = (
+        Scores(
+            psnr=psnr(picture, target),
+            ssim=ssim(picture, target),
+            mae=mae(picture, target),
+            lpips=distance,
+        )
+        for picture, distance in zip((source, result), distances, strict=True)
     )
+    return before, after, float(shift)
 
 
-def ssim(target: Picture, picture: Picture) -> float:
-    return float(structural_similarity(target, picture, data_range=1, channel_axis=2))
+def print_row(name: str, before: Scores, after: Scores, shift: float) -> None:
+    cells = [
+        f"{getattr(before, metric):{width}} -> {getattr(after, metric):{width}}"
+        f" {getattr(after, metric) - getattr(before, metric):+{width}}"
+        for metric, width in WIDTHS.items()
+    ]
+    print(f"{name:12} {'   '.join(cells)} {shift:7.2f}")
 
 
-def print_row(name: str, scores: Scores) -> None:
-    before, after, ssim_before, ssim_after, shift = scores
-    print(
-        f"{name:24} {before:6.2f} -> {after:6.2f} {after - before:+6.2f} "
-        f"{ssim_before:6.3f} -> {ssim_after:6.3f} {ssim_after - ssim_before:+6.3f} {shift:7.2f}"
-    )
+def mean_of(scores: Sequence[Scores]) -> Scores:
+    names = Scores.model_fields
+    return Scores(**{name: np.mean([getattr(one, name) for one in scores]) for name in names})
 
 
 if __name__ == "__main__":

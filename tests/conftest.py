@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from ifan.networks import IFAN, ReblurringNetwork
 
+pytest_plugins = ["browser", "file_server"]
+
 # How long an example takes says something of the machine only.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")

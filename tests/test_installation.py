@@ -150,6 +150,10 @@ def test_what_needs_pytorch_says_so_and_how_to_get_it(run, tmp_path):
         assert len(done.stderr.splitlines()) == 1
         assert "PyTorch" in done.stderr or "--engine torch: is not installed" in done.stderr
         assert "pip install 'ifan[torch]'" in done.stderr
+    done = run("ifan", "evaluate", "--data", tmp_path, status=1)
+    assert (
+        done.stderr == "skimage: is not installed; install it with: pip install 'ifan[evaluate]'\n"
+    )
     run("ifan", "models", "export", "ifan-s", "-o", "a.onnx")
     assert (tmp_path / "a.onnx").read_bytes() == (BUNDLED / "model.onnx").read_bytes()
     done = run("ifan", "deblur", picture, "--engine", "onnxruntime", status=1)

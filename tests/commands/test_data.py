@@ -32,7 +32,7 @@ def dpdd(save):
 @pytest.mark.parametrize(
     ("command", "options"),
     [
-        ("check", "--split --crop --no-views"),
+        ("check", "--root --split --crop --no-views"),
         ("prepare", "--out -o --split --bits --no-views --shards --shard-size"),
     ],
 )

@@ -34,6 +34,13 @@ def test_version_and_what_can_be_done(ifan):
         ("models import", "--name --sample-bits --overwrite"),
         ("models export", "--output -o --overwrite"),
         ("models download", "--address --sha256"),
+        ("data list", "--root"),
+        ("data download", "--root --address --sha256 --keep"),
+        (
+            "evaluate",
+            "--data --root --model -m --predictions --compare --protocol --bits --log-root --mode"
+            " --engine --precision --again --alone",
+        ),
         (
             "data simulate",
             "--photos --out -o --scenes --size --seed --processes --depths --max-radius --sharp"

@@ -1,13 +1,13 @@
 import numpy as np
 from layouts import picture, save, save_dpdd
 
-from ifan.datasets.checking import problems_of
+from ifan.datasets.checking import findings_of
 from ifan.datasets.folders import open_folder
 
 
 def problems(root, crop=16, views=True):
-    found = problems_of(open_folder(root, "train", views=views), crop)
-    return [[str(problem).replace(str(root), "") for problem in of_one] for of_one in found]
+    found = findings_of(open_folder(root, "train", views=views), crop)
+    return [[str(problem).replace(str(root), "") for problem in one.problems] for one in found]
 
 
 def test_a_good_data_set_has_no_problems(tmp_path):
@@ -60,4 +60,4 @@ def test_views_that_are_not_wanted_are_not_checked(tmp_path):
 def test_who_is_stopped_looks_at_no_more(tmp_path):
     examples = open_folder(save_dpdd(tmp_path, count=8), "train", views=True)
     asked = iter([False, False, False, True])
-    assert len(list(problems_of(examples, 16, stopped=lambda: next(asked)))) == 3
+    assert len(list(findings_of(examples, 16, stopped=lambda: next(asked)))) == 3

@@ -54,7 +54,7 @@ def test_unequal_numbers_are_refused_and_the_lonely_one_named(tmp_path):
         for number in range(count):
             save(picture(number), tmp_path / folder / f"{number}.png")
     with pytest.raises(
-        IfanError, match=r"target: has 4 pictures, but .*source has 5.*partner is 4"
+        IfanError, match=r"target: has 4 pictures, but .*source has 5; without a partner: 4"
     ):
         open_folder(tmp_path, "train", views=False)
 

@@ -10,34 +10,38 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import typer
 
 from ifan import __version__
-from ifan.commands import options, stopping
+from ifan.commands import data_sets, options, stopping
 from ifan.commands.progress import progress_over
 from ifan.errors import in_one_line
+from ifan.files import is_folder
 
 if TYPE_CHECKING:
     from ifan.datasets.folders import Bits
     from ifan.datasets.writing import Work
 
 app = typer.Typer(
-    help="Make, check and prepare pictures to train with.",
+    help="Fetch, make, check and prepare pictures to train and to evaluate with.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
-Root = Annotated[
+Source = Annotated[
     Path,
     typer.Argument(
         parser=options.path,
-        metavar="ROOT",
-        help="A folder in the layout of DPDD, or with pairs in source and target.",
+        metavar="FOLDER|ARCHIVE",
+        help="A folder in the layout of DPDD, or with pairs in source and target; or the archive of"
+        " a released set.",
     ),
 ]
-Split = Annotated[
+Part = Annotated[
     Literal["train", "val", "test"], typer.Option("--split", help="Which part of the data set.")
 ]
-NoViews = Annotated[
-    bool, typer.Option("--no-views", help="Leave left and right dual-pixel views out.")
-]
+
+
+app.command("list")(data_sets.list_sets)
+app.command("download")(data_sets.download)
+app.command("check")(data_sets.check)
 
 
 @app.command("simulate")
@@ -111,54 +115,20 @@ def simulate(
     )
 
 
-@app.command("check")
-def check(
-    root: Root,
-    split: Split = "train",
-    crop: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Side of the training crops in pixels.")
-    ] = 256,
-    no_views: NoViews = False,
-) -> None:
-    """Find what would disturb a training, before it starts.
-
-    Views that are missing, pictures without a partner, damaged ones, those of different sizes or
-    bits, and those that are smaller than the crop: a line each.
-    """
-    with stopping.deferred():
-        from ifan.datasets.checking import problems_of
-        from ifan.datasets.folders import open_folder
-
-    examples = open_folder(root, split, views=not no_views)
-    found = 0
-    with (
-        stopping.deferred(),
-        closing(problems_of(examples, crop, stopped=stopping.asked)) as results,
-    ):
-        for problems in _with_progress(results, range(len(examples))):
-            for problem in problems:
-                typer.echo(str(problem), err=True)
-            found += len(problems)
-    what = "1 problem" if found == 1 else f"{found or 'no'} problems"
-    typer.echo(in_one_line(f"{root}: {len(examples)} examples for {split}, {what}"))
-    if found:
-        raise typer.Exit(1)
-
-
 @app.command("prepare")
 def prepare(
-    root: Root,
+    source: Source,
     out: Annotated[
         Path,
         typer.Option(
             "--out", "-o", parser=options.path, metavar="FOLDER", help="Where the data set goes."
         ),
     ],
-    split: Split = "train",
+    split: Part = "train",
     bits: Annotated[
         int, typer.Option(metavar="8|16", help="Bits a sample; of 16, 8 are cut off.")
     ] = 8,
-    no_views: NoViews = False,
+    no_views: data_sets.NoViews = False,
     shards: Annotated[
         bool,
         typer.Option("--shards", help="Archives of PNG, for sets that are larger than a disk."),
@@ -167,11 +137,12 @@ def prepare(
         float, typer.Option(min=0.001, metavar="GB", help="How large an archive becomes.")
     ] = 1.0,
 ) -> None:
-    """Prepare pictures so that a training need not wait for them.
+    """Prepare pictures so that a training need not wait for them, or unpack a released archive.
 
     Decoded, in large files of which a crop reads only what it needs; or, with --shards, as archives
     that can be put on a web server and are fetched one by one. Then train with FOLDER, or its
-    address, in place of ROOT. The same command goes on where an earlier one was stopped.
+    address. An archive of a released set is unpacked into its folder below FOLDER, which then is
+    the root of data sets. The same command goes on where an earlier one was stopped.
     """
     if bits not in (8, 16):
         raise typer.BadParameter("--bits is 8 or 16")
@@ -180,7 +151,10 @@ def prepare(
         from ifan.datasets.packing import pack
         from ifan.datasets.shards import shard
 
-    examples = open_folder(root, split, views=not no_views, bits=cast("Bits", bits))
+    if source.suffix.lower() == ".zip" and not is_folder(source):
+        data_sets.unpack(source, out)
+        return
+    examples = open_folder(source, split, views=not no_views, bits=cast("Bits", bits))
     if shards:
         size = int(shard_size * 1e9)
         preparation = shard(examples, out / split, part_bytes=size, stopped=stopping.asked)

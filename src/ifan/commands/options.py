@@ -33,6 +33,16 @@ def pixels(text: str) -> int:
     return int(found[1]) * (1_000_000 if found[2] else 1)
 
 
+Root = Annotated[
+    Path | None,
+    typer.Option(
+        "--root",
+        parser=path,
+        metavar="FOLDER",
+        help="Where the folders of data sets are. Default: $IFAN_DATA_ROOT, or data_root in"
+        " config.toml.",
+    ),
+]
 Model = Annotated[
     str | None,
     typer.Option(

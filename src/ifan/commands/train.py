@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from ifan.commands import options, stopping
+from ifan.commands.installing import installed
 from ifan.commands.progress import progress_of_training
-from ifan.errors import IfanError, in_one_line
-
-
-@contextmanager
-def _installed() -> Iterator[None]:
-    """Say what to install if an import fails."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        remedy = "install it with: pip install 'ifan[train]'"
-        raise IfanError(str(error.name), "is not installed", remedy) from error
+from ifan.errors import in_one_line
 
 
 def _print_recipes(asked: bool) -> None:
     if not asked:
         return
-    with stopping.deferred(), _installed():
+    with stopping.deferred(), installed("train"):
         from ifan.training.recipe import describe_recipes
     for name, description in describe_recipes().items():
         typer.echo(f"{name:13} {description}")
@@ -83,7 +72,7 @@ def train(
     """
     stopping.say_how_to_go_on("--resume")
     with stopping.deferred():
-        with _installed():
+        with installed("train"):
             from ifan.training.checkpoints import RunFolder
             from ifan.training.loop import Training
             from ifan.training.observing import Observer

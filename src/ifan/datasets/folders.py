@@ -30,7 +30,12 @@ _DPDD: Mapping[Role, str] = {
 _PAIRS = (("source", "target"), ("input", "target"), ("blur", "sharp"))
 _FOLDERS = ("{split}/", "")
 
-_WITHOUT_VIEWS = "add them, or do without: recipe pairs-only, --no-views for ifan data"
+_NAMED = 5
+"""Pictures without a partner that are named."""
+
+_WITHOUT_VIEWS = (
+    "add them, or do without: recipe pairs-only, --no-views for ifan data, a model of one view"
+)
 
 
 @dataclass(frozen=True)
@@ -88,11 +93,24 @@ def open_folder(root: Path, split: Split, *, views: bool, bits: Bits = 8) -> Fol
         IfanError: there are no such folders, no pictures in them, or not equally many.
     """
     folders = _folders(root, split, views)
-    lists = {role: _pictures_below(folder) for role, folder in folders.items()}
-    for role, folder in folders.items():
-        _require_equally_many(folders["center"], lists["center"], folder, lists[role])
-    files = [dict(zip(lists, paths, strict=True)) for paths in zip(*lists.values(), strict=True)]
+    files = paired(folders)
     return FolderExamples(files, bits)
+
+
+def paired(folders: Mapping[Role, Path]) -> list[dict[Role, Path]]:
+    """Put the pictures of folders together by their place in the sorted lists.
+
+    Raises:
+        IfanError: a folder does not exist, has none, or not as many as that of the center views.
+    """
+    lists = {role: pictures_below(folder) for role, folder in folders.items()}
+    for role, folder in folders.items():
+        if not is_folder(folder):
+            is_view = role in ("left", "right")
+            remedy = _WITHOUT_VIEWS if is_view else "give the pictures in focus there"
+            raise IfanError(folder, "does not exist", remedy)
+        require_equally_many(folders["center"], lists["center"], folder, lists[role])
+    return [dict(zip(lists, paths, strict=True)) for paths in zip(*lists.values(), strict=True)]
 
 
 def pixels_of(photograph: Photograph, bits: Bits) -> npt.NDArray[np.uint8 | np.uint16]:
@@ -148,18 +166,31 @@ def example_of(pictures: Mapping[Role, npt.NDArray[Any]], name: str) -> Example:
     )
 
 
-def _folders(root: Path, split: Split, views: bool) -> dict[Role, Path]:
-    """Return the folders of the layout that is there."""
+def find_layout(root: Path, split: Split) -> dict[Role, Path] | None:
+    """Return the folders of the layout that a folder has, by what they show; None if it has none.
+
+    Args:
+        root: the folder.
+        split: which part of it.
+    """
     dpdd = {role: root / name.format(split=split) for role, name in _DPDD.items()}
     if is_folder(dpdd["center"]):
-        return dpdd if views else {role: dpdd[role] for role in ("center", "target")}
+        return dpdd
     for folder in _FOLDERS:
         for source, target in _PAIRS:
             center = root / folder.format(split=split) / source
             if is_folder(center):
-                if views:
-                    raise IfanError(center, "has no dual-pixel views beside it", _WITHOUT_VIEWS)
                 return {"center": center, "target": center.with_name(target)}
+    return None
+
+
+def _folders(root: Path, split: Split, views: bool) -> dict[Role, Path]:
+    """Return the folders that are wanted of the layout that is there."""
+    found = find_layout(root, split)
+    if found is not None and views and "left" not in found:
+        raise IfanError(found["center"], "has no dual-pixel views beside it", _WITHOUT_VIEWS)
+    if found is not None:
+        return found if views else {role: found[role] for role in ("center", "target")}
     if not is_folder(root):
         raise IfanError(root, "is no folder", "check the name")
     reason = f"has neither {split}_c/source nor {split}/source in it"
@@ -167,7 +198,7 @@ def _folders(root: Path, split: Split, views: bool) -> dict[Role, Path]:
     raise IfanError(root, reason, remedy)
 
 
-def _pictures_below(folder: Path) -> list[Path]:
+def pictures_below(folder: Path) -> list[Path]:
     """Return the pictures of a folder and those below it, sorted, without hidden ones."""
     try:
         found = [
@@ -181,12 +212,20 @@ def _pictures_below(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def _require_equally_many(
+def require_equally_many(
     first: Path, ours: Sequence[Path], second: Path, theirs: Sequence[Path]
 ) -> None:
-    if not is_folder(second):
-        remedy = _WITHOUT_VIEWS if second.name == first.name else "give the pictures in focus there"
-        raise IfanError(second, "does not exist", remedy)
+    """Refuse two folders of pictures that cannot belong together.
+
+    Args:
+        first: a folder.
+        ours: its pictures.
+        second: another folder.
+        theirs: its pictures.
+
+    Raises:
+        IfanError: they have none, or not equally many.
+    """
     if not ours:
         raise IfanError(first, "has no pictures in it", "check the name of the folder")
     if len(ours) != len(theirs):
@@ -199,5 +238,6 @@ def _lonely(ours: Sequence[Path], theirs: Sequence[Path]) -> str:
     names, others = ({path.stem for path in paths} for paths in (ours, theirs))
     alone = sorted(names ^ others)
     if len(alone) == abs(len(ours) - len(theirs)):
-        return f"the first that lacks its partner is {alone[0]}"
+        more = f" and {len(alone) - _NAMED} more" if len(alone) > _NAMED else ""
+        return f"without a partner: {', '.join(alone[:_NAMED])}{more}"
     return "give the same scenes in both"

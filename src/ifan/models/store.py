@@ -309,8 +309,8 @@ def download_model(
         ModelError: there is no such model to download, it is no checkpoint, or PyTorch is missing.
         OutputError: it is here already, or cannot be written.
     """
-    from ifan.models.archives import ArchiveError
-    from ifan.models.download import download
+    from ifan.fetching.archives import ArchiveError
+    from ifan.fetching.download import download
 
     entry = find(name)
     if entry is None or entry.address is None:
@@ -326,6 +326,7 @@ def download_model(
         name=f"checkpoints-{hashlib.sha256(source.encode()).hexdigest()[:8]}.zip",
         sha256=pinned,
         progress=progress,
+        then="ifan models import FILE",
     )
     try:
         model = _import_member(archive, entry)
@@ -350,7 +351,7 @@ def _refuse_useless_download(entry: CatalogueEntry) -> None:
 
 def _import_member(archive: Path, entry: CatalogueEntry) -> Model:
     """Import a released checkpoint out of the archive that holds it."""
-    from ifan.models.archives import extract_member
+    from ifan.fetching.archives import extract_member
 
     member = archive.with_name(entry.file)
     extract_member(archive, entry.file, member, limit_bytes=_CHECKPOINT_LIMIT_BYTES)

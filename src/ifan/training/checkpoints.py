@@ -23,14 +23,12 @@ from pydantic import BaseModel, ConfigDict
 
 from ifan.errors import IfanError
 from ifan.files import is_written, make_folder, remove_leftovers, write_atomically
+from ifan.logs import mode_folder
 from ifan.models import save_released_checkpoint
 from ifan.networks import IFAN, ReblurringNetwork
 from ifan.networks.ifan import DeblurringNetwork
 from ifan.training.cost import Cost
 from ifan.training.recipe import Recipe
-
-PROJECT = "IFAN_CVPR2021"
-"""Name of the folder of all runs, as users of the paper's code know it."""
 
 # These change how a training is run and watched and where its pictures lie, not what it computes.
 _FREE: Any = {
@@ -74,7 +72,7 @@ class RunFolder:
 
     def __init__(self, log_root: Path, mode: str) -> None:
         self.mode = mode
-        self.path = log_root / PROJECT / mode
+        self.path = mode_folder(log_root, mode)
         self.checkpoints = self.path / "checkpoint"
         self.log = self.path / "log"
         self.samples = self.path / "sample"

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from ifan.errors import IfanError, OutputError
 from ifan.files import is_written, make_folder, write_atomically
 from ifan.images import Metadata, Photograph, write_photograph
-from ifan.training.checkpoints import PROJECT
+from ifan.logs import PROJECT
 from ifan.training.recipe import Recipe
 from ifan.training.validation import Judged, band_gains
 

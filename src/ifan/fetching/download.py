@@ -73,6 +73,7 @@ def download(
     name: str,
     sha256: str | None = None,
     progress: Progress | None = None,
+    then: str | None = None,
 ) -> Path:
     """Download a file, unless it is there already.
 
@@ -86,6 +87,7 @@ def download(
         sha256: its known SHA-256 in hexadecimal digits; None takes whatever the server sends, and
             a file of that name for the right one.
         progress: called after every piece that arrives.
+        then: the command that takes a file which was downloaded by hand, for messages.
 
     Returns:
         `folder / name`.
@@ -95,7 +97,7 @@ def download(
     """
     _refuse_unusable(address, name)
     target = folder / name
-    downloader = ResumingDownloader(folder / f"{name}.part", sha256, progress)
+    downloader = ResumingDownloader(folder / f"{name}.part", sha256, progress, then)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _one_at_a_time(folder / f"{name}.lock"), _silent_pooch():
@@ -202,6 +204,7 @@ class ResumingDownloader:
             with `.json` added to the name.
         sha256: known SHA-256 in hexadecimal digits; None if unknown.
         progress: called after every piece that arrives.
+        then: the command that takes a file which was downloaded by hand, for messages.
         attempts: requests a call makes at most, when connections break.
         pause_s: seconds before the second attempt; doubled before each further one.
         timeouts_s: seconds that a server may take to accept a connection, and to say something.
@@ -210,6 +213,7 @@ class ResumingDownloader:
     part: Path
     sha256: str | None = None
     progress: Progress | None = None
+    then: str | None = None
     attempts: int = 4
     pause_s: float = 1.0
     timeouts_s: tuple[float, float] = (10.0, 60.0)
@@ -225,7 +229,7 @@ class ResumingDownloader:
             self._fetch_patiently(url)
         except requests.RequestException as error:
             reason = f"cannot be downloaded: {_one_line(error)}"
-            raise DownloadError(url, reason, _by_hand(url)) from error
+            raise DownloadError(url, reason, self._by_hand(url)) from error
         self.part.replace(output_file)
         self._note.unlink(missing_ok=True)
         if self.sha256 is not None:
@@ -243,7 +247,7 @@ class ResumingDownloader:
                 return
             except _RETRIED_ERRORS as error:
                 if attempt == self.attempts:
-                    remedy = f"run it again to continue where it stopped, or {_by_hand(url)}"
+                    remedy = f"run it again to continue where it stopped, or {self._by_hand(url)}"
                     raise DownloadError(url, _network_reason(error), remedy) from error
                 time.sleep(self.pause_s * 2 ** (attempt - 1))
 
@@ -281,12 +285,12 @@ class ResumingDownloader:
 
     def _receive_from_start(self, response: requests.Response, url: str) -> None:
         """Write the whole file, and first of all beside it which version it is."""
-        _refuse_status(response, url)
+        self._refuse_status(response, url)
         pieces = _pieces(response)
         head = next(pieces, b"")
         if is_web_page(head) or response.headers.get("Content-Type", "").startswith("text/html"):
             reason = "the server sent a web page instead of the file"
-            raise DownloadError(url, reason, _by_hand(url))
+            raise DownloadError(url, reason, self._by_hand(url))
         length = response.headers.get("Content-Length", "")
         total = int(length) if length.isdecimal() else None
         note = {"address": url, "validator": _validator(response.headers), "total": total}
@@ -305,6 +309,21 @@ class ResumingDownloader:
                     self.progress(received, total)
         if total is not None and received != total:
             raise _InterruptedError(f"the server sent {received} of {total} bytes")
+
+    def _refuse_status(self, response: requests.Response, url: str) -> None:
+        """Raise unless the answer is 200."""
+        status = response.status_code
+        if status == HTTPStatus.OK:
+            return
+        reason = f"the server answers {status} ({response.reason})"
+        if status in _RETRIED_STATUSES:
+            raise _InterruptedError(reason)
+        raise DownloadError(url, reason, self._by_hand(url))
+
+    def _by_hand(self, url: str) -> str:
+        """Return the remedy where the program cannot download."""
+        then = f" and run `{self.then}`" if self.then else ""
+        return f"download it by hand from {url}{then}"
 
     def _verify(self, url: str, path: Path, expected: str) -> None:
         got = sha256_of(path)
@@ -329,17 +348,6 @@ def _validator(headers: Mapping[str, str]) -> str | None:
     return etag if etag and not etag.startswith("W/") else headers.get("Last-Modified")
 
 
-def _refuse_status(response: requests.Response, url: str) -> None:
-    """Raise unless the answer is 200."""
-    status = response.status_code
-    if status == HTTPStatus.OK:
-        return
-    reason = f"the server answers {status} ({response.reason})"
-    if status in _RETRIED_STATUSES:
-        raise _InterruptedError(reason)
-    raise DownloadError(url, reason, _by_hand(url))
-
-
 def is_web_page(head: bytes) -> bool:
     """Tell whether this is the beginning of an HTML page; file hosts send them with status 200."""
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
@@ -362,11 +370,6 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
-
-
-def _by_hand(url: str) -> str:
-    """Return the remedy where the program cannot download."""
-    return f"download it by hand from {url} and run `ifan models import FILE`"
 
 
 def _one_line(error: BaseException) -> str:

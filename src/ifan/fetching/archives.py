@@ -1,20 +1,21 @@
-"""One file out of a zip archive that may be anything, even hostile."""
+"""What zip archives hold, which may be anything, even hostile."""
 
 from __future__ import annotations
 
 import lzma
 import re
 import secrets
+import shutil
 import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ifan.errors import DownloadError
-from ifan.models.download import cannot_read, cannot_write, is_web_page
+from ifan.fetching.download import cannot_read, cannot_write, is_web_page
 
 _PIECE_BYTES = 1 << 20
 _SHOWN_MEMBERS = 10
@@ -67,6 +68,86 @@ def extract_member(archive: Path, member: str, target: Path, *, limit_bytes: int
             _write(target, _unpacked(archive, zipped, wanted))
         except OSError as error:
             raise cannot_write(target, error) from error
+
+
+def unpack(
+    archive: Path,
+    folder: Path,
+    place: Callable[[PurePosixPath], PurePosixPath | None],
+) -> Generator[tuple[int, int], None, None]:
+    """Unpack the files of a zip archive that may be anything, even hostile.
+
+    Each file is written whole or not at all; those that are there already, of the right size, stay.
+    So a call goes on where an earlier one was stopped.
+
+    Args:
+        archive: the zip archive.
+        folder: nothing is written elsewhere; it is made if need be.
+        place: says for a file's path in the archive where it goes below the folder, or None to
+            leave it out.
+
+    Yields:
+        After each file, the bytes that are unpacked so far and those in all.
+
+    Raises:
+        ArchiveError: the archive is damaged or none, or holds something encrypted, a link, a
+            path that leads out of the folder, or two files for one place.
+        DownloadError: the archive cannot be read, or the folder cannot be written or has no room.
+    """
+    _refuse_no_zip(archive)
+    with _damages_told(archive):
+        zipped = zipfile.ZipFile(archive)
+    with zipped:
+        files = _placed(archive, zipped, place)
+        total = sum(member.file_size for member in files.values())
+        done = 0
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _require_room(archive, folder, files)
+            for path, member in files.items():
+                target = folder / path
+                if not _is_there(target, member):
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    _write(target, _unpacked(archive, zipped, member))
+                done += member.file_size
+                yield done, total
+        except OSError as error:
+            raise cannot_write(folder, error) from error
+
+
+def _placed(
+    archive: Path, zipped: zipfile.ZipFile, place: Callable[[PurePosixPath], PurePosixPath | None]
+) -> dict[PurePosixPath, zipfile.ZipInfo]:
+    """Return what is to be unpacked, by where it goes."""
+    files: dict[PurePosixPath, zipfile.ZipInfo] = {}
+    for member in zipped.infolist():
+        path = PurePosixPath(member.filename.replace("\\", "/"))
+        target = None if member.is_dir() else place(path)
+        if target is None:
+            continue
+        # A colon would name a drive, or a stream of a file, on Windows.
+        if path.is_absolute() or ".." in path.parts or ":" in str(path):
+            reason = f"its member {_shown(member)} leads out of the folder"
+            raise _bad_archive(archive, reason)
+        if target in files:
+            raise _bad_archive(archive, f"holds several files for {target}")
+        _refuse_unfit(archive, member, member.file_size)
+        files[target] = member
+    return files
+
+
+def _is_there(target: Path, member: zipfile.ZipInfo) -> bool:
+    return target.is_file() and target.stat().st_size == member.file_size
+
+
+def _require_room(
+    archive: Path, folder: Path, files: Mapping[PurePosixPath, zipfile.ZipInfo]
+) -> None:
+    missing = (m for path, m in files.items() if not _is_there(folder / path, m))
+    needed, free = sum(m.file_size for m in missing), shutil.disk_usage(folder).free
+    if needed > free:
+        reason = f"unpacks to {needed / 1e9:.1f} GB, but {folder} has {free / 1e9:.1f} GB free"
+        raise DownloadError(archive, reason, "free some space, or choose another folder")
 
 
 def _refuse_no_zip(archive: Path) -> None:

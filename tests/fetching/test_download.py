@@ -20,10 +20,10 @@ import pooch
 import pytest
 
 from ifan.errors import DownloadError
-from ifan.models.download import ResumingDownloader, download
+from ifan.fetching.download import ResumingDownloader, download
 
 # Imported by its name: a package may have a function of that name too.
-module = importlib.import_module("ifan.models.download")
+module = importlib.import_module("ifan.fetching.download")
 
 CONTENT = bytes(i * i % 251 for i in range(300_000))
 OTHER = bytes(reversed(CONTENT))
@@ -142,8 +142,8 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A single attempt a call."""
 
-    def once(part: Path, sha256: str | None, progress: Any) -> ResumingDownloader:
-        return ResumingDownloader(part, sha256, progress, attempts=1)
+    def once(*arguments: Any) -> ResumingDownloader:
+        return ResumingDownloader(*arguments, attempts=1)
 
     monkeypatch.setattr(module, "ResumingDownloader", once)
 
@@ -431,7 +431,7 @@ def test_http_errors_name_the_way_by_hand(
 ) -> None:
     site.statuses = [status]
     with pytest.raises(DownloadError) as failure:
-        download(site.address, tmp_path, name="a.zip")
+        download(site.address, tmp_path, name="a.zip", then="ifan models import FILE")
     assert f"the server answers {status} (" in failure.value.reason
     assert f"download it by hand from {site.address}" in failure.value.remedy
     assert "`ifan models import FILE`" in failure.value.remedy

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ifan.errors import DownloadError
-from ifan.models.archives import extract_member
+from ifan.fetching.archives import extract_member
 
 CONTENT = bytes(i * i % 251 for i in range(300_000))
 OTHER = bytes(reversed(CONTENT))

@@ -1,0 +1,1 @@
+"""The paper's evaluation: its protocol, the numbers of the field, and reports."""
