@@ -158,7 +158,7 @@ def _method(
 
     if predictions is not None:
         return FolderMethod(predictions, steps, bits or 8, mode)
-    deblurrer = open_deblurrer(model, engine, precision, "full", verbose=False)
+    deblurrer = open_deblurrer(model, engine, precision, "full", None, verbose=False)
     return ModelMethod(deblurrer, bits, mode)
 
 
