@@ -176,11 +176,12 @@ class TestPictures:
 
 
 class Mirror:
-    """An engine that gives the picture upside down, and more light than there can be."""
+    """A network that gives the picture upside down, and more light than there can be."""
 
-    bytes_per_pixel = 1.0
+    def features_bytes(self, pixels):
+        return pixels
 
-    def deblur(self, views):
+    def deblur(self, views, _room):
         return np.ascontiguousarray(views[0][:, :, ::-1]) * 1.2
 
 
@@ -192,7 +193,7 @@ class TestTallPictures:
     @pytest.mark.parametrize("height", [256, 264, 520])
     def test_they_are_as_if_made_at_once(self, monkeypatch, dtype, channels, height):
         deblurrer = Deblurrer(engine="onnxruntime")
-        monkeypatch.setattr(deblurrer, "_engine", Mirror())
+        monkeypatch.setattr(deblurrer, "_network", Mirror())
         picture = noise((height, 8, *channels), dtype)
         before = picture / np.float32(WHITE[dtype])
         after = before + np.float32(0.5) * ((before[::-1] * np.float32(1.2)).clip(0, 1) - before)
@@ -516,3 +517,21 @@ class TestDualPixel:
                 job()
         with pytest.raises(OutputError, match="is the photograph itself"):
             dual.deblur_file(center, left, left=left, right=right, overwrite=True)
+
+
+class TestMemory:
+    def test_with_less_the_picture_is_the_same(self):
+        picture = noise((1000, 1016, 3))
+        options = {"engine": "openvino", "precision": "fp32"}
+        whole, tiled = Deblurrer(**options, memory=4), Deblurrer(**options, memory=0.5)
+        assert np.array_equal(whole(picture), tiled(picture))
+        assert np.array_equal(whole.defocus_map(picture), tiled.defocus_map(picture))
+
+    def test_too_little_is_said(self):
+        with pytest.raises(EngineError, match=r"1016x1000 pixels .*more --memory"):
+            Deblurrer(memory=0.36)(noise((1000, 1016, 3)))
+
+    @pytest.mark.parametrize("memory", [0, -1, float("nan")])
+    def test_what_is_no_memory_is_refused(self, memory):
+        with pytest.raises(ValueError, match="not a positive number of gigabytes"):
+            Deblurrer(memory=memory)

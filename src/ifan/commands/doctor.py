@@ -50,7 +50,7 @@ def doctor() -> None:
 def _engine_line(name: EngineName) -> str:
     from ifan.engines import selection
 
-    if not selection.installed(name):
+    if not selection.available(name):
         return f"{name:12} missing: {selection.INSTALL[name]}"
     device = selection.device_of(name)
     offered = ", ".join(selection.precisions(name, device))

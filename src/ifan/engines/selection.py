@@ -81,6 +81,13 @@ def installed(package: str) -> bool:
     return find_spec(package) is not None
 
 
+def available(engine: EngineName) -> bool:
+    """Whether all that an engine needs is installed; imports nothing."""
+    # ONNX Runtime runs graphs, onnx cuts them into stages.
+    packages = ("onnxruntime", "onnx") if engine == "onnxruntime" else (engine,)
+    return all(map(installed, packages))
+
+
 def version(package: str) -> str | None:
     """Return the version of an installed package, or None."""
     with suppress(metadata.PackageNotFoundError):
@@ -143,9 +150,9 @@ def _automatic(has_graph: bool) -> tuple[EngineName, str]:
     """Return what `auto` takes, and why."""
     if installed("torch") and accelerator():
         return "torch", f"it can use the {accelerator()} device of this machine"
-    if has_graph and installed("openvino"):
+    if has_graph and available("openvino"):
         return "openvino", "it is the fastest on a CPU"
-    if has_graph and installed("onnxruntime"):
+    if has_graph and available("onnxruntime"):
         return "onnxruntime", "openvino is not installed"
     if installed("torch"):
         return "torch", "there is no ONNX graph, or nothing else that runs one"
@@ -157,7 +164,7 @@ def _automatic(has_graph: bool) -> tuple[EngineName, str]:
 def _required(engine: str) -> EngineName:
     for name in ENGINES:
         if engine == name:
-            if not installed(name):
+            if not available(name):
                 raise EngineError(f"--engine {name}", "is not installed", INSTALL[name])
             return name
     raise EngineError(f"--engine {engine}", "is unknown", f"choose auto or {', '.join(ENGINES)}")
