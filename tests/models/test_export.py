@@ -31,7 +31,7 @@ def test_number_of_pictures_and_their_size_are_free(tmp_path, dual_pixel):
         feed = dict(zip(names, views.numpy(), strict=True))
         found = session.run(["deblurred", "disparity"], feed)
         with torch.no_grad():
-            expected = network.deblur(*views)
+            expected = network.deblur(*views)[:2]
         for ours, theirs in zip(found, expected, strict=True):
             assert ours.shape == theirs.shape
             assert np.abs(ours - theirs.numpy()).max() < 1e-4

@@ -133,12 +133,12 @@ class SeparableFilterPredictor(FilterPredictor):
         At 24 megapixels, N=17 and width 32 the whole prediction would take 23 GB, one iteration
         takes 1.3 GB.
         """
-        weights = torch.split(self.output.weight, self.channels)
-        biases = torch.split(cast("Tensor", self.output.bias), self.channels)
+        weight, bias = self.output.weight, cast("Tensor", self.output.bias)
 
         def part(index: int) -> Tensor:
             # By a convolution of its own: to cut one result apart, engines copy it.
-            return F.conv2d(feature, weights[index], biases[index])
+            rows = slice(index * self.channels, (index + 1) * self.channels)
+            return F.conv2d(feature, weight[rows], bias[rows])
 
         for n in range(0, self.iterations * PARTS, PARTS):
             vertical = part(n), part(n + 1), part(n + 2)
