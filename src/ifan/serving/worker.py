@@ -96,12 +96,12 @@ class Workshop:
         if parameters["format"] is not None:
             picture_format = OUTPUT_SUFFIXES[f".{parameters['format']}"]
         require_room_for(photograph, Path("result").with_suffix(picture_format.suffix))
-        self._say_of("deblurring", photograph)
+        self._tell({"stage": "deblurring"})
         deblurrer = self._deblurrer_for(parameters)
         sharp = deblurrer.deblur_photograph(
             photograph, left=left, right=right, strength=parameters["strength"]
         )
-        self._say_of("writing", photograph)
+        self._tell({"stage": "writing"})
         data = encode_photograph(sharp, picture_format, "result", quality=parameters["quality"])
         return data, picture_format
 
@@ -110,11 +110,11 @@ class Workshop:
         photograph, *sides = self._read(files, parameters["page"])
         if photograph is None:
             raise ValueError("nothing to map")
-        self._say_of("deblurring", photograph)
+        self._tell({"stage": "deblurring"})
         left, right = map(_full_view, sides)
         deblurrer = self._deblurrer_for(parameters)
         values = deblurrer.defocus_map(_full_view(photograph), left=left, right=right)
-        self._say_of("writing", photograph)
+        self._tell({"stage": "writing"})
         picture_format = OUTPUT_SUFFIXES[f".{parameters['format']}"]
         if picture_format.name == "TIFF":
             chart = Photograph(values, None, "TIFF", Metadata(), photograph.path)
@@ -131,9 +131,6 @@ class Workshop:
             if recognise(data) is None and not raw.recognises(data):
                 raise _StrangerError(name, describe_stranger(data), f"send {FORMAT_NAMES}")
             yield decode_photograph(data, name, page=page, max_pixels=self._max_pixels)
-
-    def _say_of(self, stage: str, photograph: Photograph) -> None:
-        self._tell({"stage": stage, "width": photograph.width, "height": photograph.height})
 
     def _deblurrer_for(self, parameters: Mapping[str, Any]) -> Deblurrer:
         """Return the deblurrer that is meant; the model before makes room for another one."""
