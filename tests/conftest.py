@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from ifan.networks import IFAN, ReblurringNetwork
 
+pytest_plugins = ["browser"]
+
 GOLDEN = Path(__file__).parent / "golden"
 
 
