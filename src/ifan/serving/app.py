@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import PlainTextResponse
+from fastapi.responses import FileResponse, PlainTextResponse
 from fastapi.security import APIKeyHeader, HTTPBearer
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
@@ -99,7 +99,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(_open_routes(house))
     app.include_router(_routes(house))
     app.include_router(_job_routes(house))
-    app.mount("/", StaticFiles(directory=_PAGE, html=True))
+    app.mount("/page", StaticFiles(directory=_PAGE))
     if settings.allowed_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -115,6 +115,11 @@ def create_app(settings: Settings) -> FastAPI:
 def _open_routes(house: House) -> APIRouter:
     """Return the routes for those who watch over servers, who have no key."""
     router = APIRouter()
+
+    @router.get("/", include_in_schema=False)
+    async def page() -> FileResponse:
+        """Return the page for people."""
+        return FileResponse(_PAGE / "index.html")
 
     @router.get("/healthz")
     async def healthz() -> dict[str, str]:

@@ -105,12 +105,12 @@ def _require_own(headers: Headers, settings: Settings) -> None:
     """
     host = headers.get("host", "")
     if settings.allowed_hosts and _without_port(host) not in settings.allowed_hosts:
-        remedy = "call it localhost, or start it with an API key"
+        remedy = "call it localhost; who runs it can open it to others by an API key"
         raise Problem("forbidden", "the server does not answer to this name", remedy)
     origin = headers.get("origin")
     own = {f"{scheme}://{host}" for scheme in ("http", "https")}
     if origin is not None and origin not in own | set(settings.allowed_origins):
-        remedy = "start the server with --allow-origin for that site"
+        remedy = "ask who runs the server to allow that site"
         raise Problem("forbidden", "the request comes from a page of another site", remedy)
 
 
@@ -144,7 +144,8 @@ class _Exchange:
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            await self._drain()
+            if Headers(scope=message).get("connection") != "close":
+                await self._drain()
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
             for name, value in _HEADERS.items():

@@ -121,7 +121,7 @@ def result_name(name: str, task: Task, picture_format: str) -> str:
         picture_format: of the result.
     """
     own = PurePosixPath(name.replace("\\", "/"))
-    stem = "".join(character for character in own.stem if character.isprintable())
+    stem = "".join(character for character in own.stem if character.isprintable()).strip(". ")
     infix = {"deblur": "deblurred", "defocus-map": "defocus"}[task]
     suffixes = {"JPEG": ("jpg", "jpeg"), "TIFF": ("tif", "tiff")}.get(
         picture_format, (picture_format.lower(),)

@@ -136,6 +136,24 @@ class WorkerProcess:
             await self._begin_anew()
         stages = _Stages(tell)
         try:
+            return await self._attempt(order, stages)
+        except EOFError:
+            if stages.current is not None:
+                raise _died(stages) from None
+        # It had died before, of something else.
+        try:
+            return await self._attempt(order, stages)
+        except EOFError:
+            raise _died(stages) from None
+
+    async def _attempt(self, order: Order, stages: _Stages) -> Result:
+        """Send an order to a worker, and listen.
+
+        Raises:
+            EOFError: the worker ended; there is another one now.
+            Problem: as `carry_out`.
+        """
+        try:
             async with asyncio.timeout(self._settings.picture_seconds):
                 await self._order(order)
                 return await self._result(order, stages)
@@ -144,7 +162,7 @@ class WorkerProcess:
             raise _too_long(stages, self._settings.picture_seconds) from None
         except (EOFError, OSError, ValueError):
             await self._begin_anew()
-            raise _died(stages) from None
+            raise EOFError from None
 
     async def _begin_anew(self) -> None:
         await self.stop()

@@ -82,6 +82,9 @@ async def _of_form(
         raise Problem("bad-request", f"the form is damaged: {error.message}", _HOW) from error
     try:
         values = {name: value for name, value in form.multi_items() if isinstance(value, str)}
+        if values.keys() & set(VIEWS):
+            remedy = "with curl: -F image=@photo.jpg"
+            raise Problem("bad-parameter", "a picture is given as text, not as a file", remedy)
         parameters = _with_fields(parameters, values)
         files = {name: file for name, file in form.multi_items() if isinstance(file, UploadFile)}
         strangers = files.keys() - set(VIEWS)
@@ -136,7 +139,8 @@ async def _body(request: Request, settings: Settings) -> AsyncGenerator[bytes, N
             return
         except TimeoutError:
             remedy = "send it faster, or a smaller picture"
-            raise Problem("too-slow", "the picture did not come in time", remedy) from None
+            late = {"Connection": "close"}  # nobody waits for the rest
+            raise Problem("too-slow", "it did not come in time", remedy, late) from None
         except ClientDisconnect:
             raise Problem("bad-request", "the client went away", "stay") from None
         received += len(piece)
