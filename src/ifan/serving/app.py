@@ -14,6 +14,7 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 from starlette.staticfiles import StaticFiles
 
 from ifan.serving import described
@@ -250,7 +251,7 @@ def _job_routes(house: House) -> APIRouter:
     @router.get(
         "/v1/jobs/{id}/events",
         response_class=EventStream,
-        responses=missing | {200: {"description": "A description of the job at each change."}},
+        responses=missing | described.events(),
     )
     async def job_events(job: Annotated[Job, Depends(job_of)]) -> Response:
         """Say how a job is going, as server-sent events, until it is over."""
@@ -304,10 +305,20 @@ async def _answer_bad_parameter(_: Request, error: Exception) -> Response:
     return bad_parameter(error.errors()[0]).response()
 
 
-async def _answer_routing(_: Request, error: Exception) -> Response:
+async def _answer_routing(request: Request, error: Exception) -> Response:
     """Answer what Starlette says of paths and methods."""
     assert isinstance(error, HTTPException)  # noqa: S101
     kinds = {400: "bad-request", 404: "not-found", 405: "method-not-allowed"}
     kind = kinds.get(error.status_code, "failed")
+    headers = dict(error.headers or {})
+    if "Allow" in headers:
+        headers["Allow"] = ", ".join(sorted(_methods_of(request)))
     remedy = "see GET /openapi.json for what there is"
-    return Problem(kind, error.detail, remedy, error.headers).response()
+    return Problem(kind, error.detail, remedy, headers).response()
+
+
+def _methods_of(request: Request) -> set[str]:
+    """Return what can be done at a path; Starlette knows the methods of its first route only."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    there = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return {method for route in there for method in route.methods or ()}

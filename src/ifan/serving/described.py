@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from ifan import __version__
-from ifan.serving.orders import VIEWS
+from ifan.serving.orders import VIEWS, State
 from ifan.serving.parameters import Parameters
 from ifan.serving.problems import KINDS, MEDIA_TYPE, Described
 
@@ -23,7 +23,7 @@ _VIEWS = {
     "right": "Right dual-pixel view, for a dual-pixel model.",
 }
 
-_BINARY = {"type": "string", "format": "binary"}
+_BINARY = {"type": "string", "contentMediaType": "application/octet-stream"}
 
 
 def document() -> dict[str, Any]:
@@ -50,9 +50,25 @@ def picture(description: str) -> dict[int | str, dict[str, Any]]:
     return {200: {"description": description, "content": content}}
 
 
+def events() -> dict[int | str, dict[str, Any]]:
+    """Return the answer that is server-sent events."""
+    event = {
+        "type": "object",
+        "properties": {
+            "event": {"enum": list(get_args(State))},
+            "data": {"type": "string", "contentMediaType": "application/json"},
+        },
+    }
+    content = {"text/event-stream": {"schema": event}}
+    return {200: {"description": "The job at each change, as GET describes it", "content": content}}
+
+
 def request_body(parameters: type[Parameters]) -> dict[str, Any]:
     """Return the bodies that a request may have: a form, or a picture itself."""
     fields = parameters.model_json_schema()["properties"]
+    for about in fields.values():
+        if about.get("default", ...) is None:
+            del about["default"]
     views = {view: {**_BINARY, "description": _VIEWS[view]} for view in VIEWS}
     form = {
         "type": "object",
@@ -60,7 +76,6 @@ def request_body(parameters: type[Parameters]) -> dict[str, Any]:
         "required": ["image"],
         "additionalProperties": False,
     }
-    content: dict[str, Any] = {"multipart/form-data": {"schema": form}}
-    for media_type in (*PICTURE_TYPES, "application/octet-stream"):
-        content[media_type] = {"schema": _BINARY}
+    # Raw bytes have no schema.
+    content = {"multipart/form-data": {"schema": form}, "image/*": {}}
     return {"requestBody": {"required": True, "content": content}}

@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic.json_schema import SkipJsonSchema
+
+Missing = SkipJsonSchema[None]
+"""What is not given: nobody can write it, so it is no part of the document."""
 
 FormatName = Literal["jpeg", "png", "tiff", "webp", "avif"]
 
@@ -14,7 +18,8 @@ _WORKING_SIZE = Field(
     "most 2048. The result has the full size in any case.",
     examples=["auto"],
 )
-_PAGE = Field(ge=1, le=65535, description="Which page of a TIFF of several, from 1.")
+_PAGE = Field(description="Which page of a TIFF of several, from 1.")
+_PageNumber = Annotated[int, Field(ge=1, le=65535)]
 
 
 class MapParameters(BaseModel):
@@ -30,8 +35,8 @@ class MapParameters(BaseModel):
         ),
     ] = "png"
     working_size: Annotated[str, _WORKING_SIZE] = "auto"
-    page: Annotated[int | None, _PAGE] = None
-    model: Annotated[str | None, Field(description="One of `GET /v1/models`.")] = None
+    page: Annotated[_PageNumber | Missing, _PAGE] = None
+    model: Annotated[str | Missing, Field(description="One of `GET /v1/models`.")] = None
 
 
 class DeblurParameters(BaseModel):
@@ -44,24 +49,22 @@ class DeblurParameters(BaseModel):
         Field(ge=0, le=1, allow_inf_nan=False, description="How much of the correction to apply."),
     ] = 1.0
     format: Annotated[
-        FormatName | None,
+        FormatName | Missing,
         Field(
             description="Of the result. Default: that of the photograph; for HEIC jpeg, for "
             "JPEG XL png, for RAW tiff."
         ),
     ] = None
     quality: Annotated[
-        int | None,
+        Annotated[int, Field(ge=1, le=100)] | Missing,
         Field(
-            ge=1,
-            le=100,
             description="Of JPEG, WebP and AVIF. Default: 95, or that of the photograph if it is "
             "finer.",
         ),
     ] = None
     working_size: Annotated[str, _WORKING_SIZE] = "auto"
-    page: Annotated[int | None, _PAGE] = None
-    model: Annotated[str | None, Field(description="One of `GET /v1/models`.")] = None
+    page: Annotated[_PageNumber | Missing, _PAGE] = None
+    model: Annotated[str | Missing, Field(description="One of `GET /v1/models`.")] = None
 
 
 Parameters = DeblurParameters | MapParameters
@@ -71,5 +74,5 @@ def of_models(kind: type[Parameters], models: tuple[str, ...]) -> Any:
     """Return the parameters with the models that a server has in the place of any."""
     any_of: Any = Literal[models]
     return create_model(
-        kind.__name__, __base__=kind, model=(any_of | None, kind.model_fields["model"])
+        kind.__name__, __base__=kind, model=(any_of | Missing, kind.model_fields["model"])
     )

@@ -43,7 +43,7 @@ async def receive_order(
     if media_type == "multipart/form-data":
         return await _of_form(request, body, task, parameters)
     if media_type.startswith("image/") or media_type in ("", "application/octet-stream"):
-        return Order(task, {"image": await _spooled(body)}, parameters)
+        return Order(task, {"image": _something(await _spooled(body))}, parameters)
     raise Problem("not-a-picture", f"requests of {media_type[:100]} are not taken", _HOW)
 
 
@@ -91,10 +91,16 @@ async def _of_form(
         if "image" not in files or strangers or len(files) < parser._current_files:
             detail = "the files of the form are not one `image`, and perhaps `left` and `right`"
             raise Problem("bad-parameter", detail, _HOW)
-        views = {name: await _copied(file) for name, file in files.items()}
+        views = {name: _something(await _copied(file)) for name, file in files.items()}
         return Order(task, views, parameters, files["image"].filename or "")
     finally:
         await form.close()
+
+
+def _something(spool: Spool) -> Spool:
+    if not spool.size:
+        raise Problem("not-a-picture", "the picture is empty", _HOW)
+    return spool
 
 
 async def _copied(file: UploadFile) -> Spool:
