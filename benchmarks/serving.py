@@ -38,7 +38,8 @@ def photograph(megapixels: float) -> bytes:
     example = read_photograph(EXAMPLE)
     scale = (megapixels * 1e6 / (example.height * example.width)) ** 0.5
     size = round(example.height * scale), round(example.width * scale)
-    pixels = np.clip(resize(example.pixels.astype(np.float32) / 255, *size), 0, 1)
+    seen = np.multiply(example.pixels, 1 / 255, dtype=np.float32)
+    pixels = np.clip(resize(seen, *size), 0, 1)
     pixels = np.rint(pixels * 255).astype(np.uint8)
     made = Photograph(pixels, None, "JPEG", Metadata(), EXAMPLE)
     return encode_photograph(made, FORMATS["JPEG"], "photo.jpg")
@@ -96,7 +97,7 @@ def overhead(data: bytes, repeats: int) -> None:
 def load(data: bytes, requests: int, concurrency: int) -> None:
     """Print what becomes of many requests at once, of health, and of memory."""
     with serving() as (url, process):
-        client = httpx.Client(base_url=url, timeout=600, limits=httpx.Limits(None, None))
+        client = httpx.Client(base_url=url, timeout=600, limits=httpx.Limits(max_connections=None))
         processes = [process, *process.children()]
         health: list[float] = []
         memory: list[int] = []

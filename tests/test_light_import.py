@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-HEAVY = {"numba", "numpy", "onnxruntime", "openvino", "pydantic", "pyvips", "torch"}
+HEAVY = {"fastapi", "numba", "numpy", "onnxruntime", "openvino", "pydantic", "pyvips", "torch"}
 
 
 def loaded_by(program, *arguments):
@@ -41,7 +41,10 @@ def test_importing_the_package_loads_nothing_heavy(program):
 
 @pytest.mark.parametrize(
     "command",
-    ["", "deblur", "defocus-map", "models", "models list", "data", "data simulate", "train"],
+    [
+        *("", "deblur", "defocus-map", "models", "models list", "data", "data simulate"),
+        *("train", "serve"),
+    ],
 )
 def test_help_loads_nothing_heavy(command):
     program = "from ifan.commands import main\nmain()"

@@ -41,7 +41,8 @@ def listen(host: str, port: int) -> socket.socket:
         )[0]
         return socket.create_server(address[:2], family=family, backlog=512)
     except OSError as error:
-        reason = f"cannot be listened on ({error.strerror or error})"
+        # Python repeats the address in what the system says.
+        reason = f"cannot be listened on ({str(error.strerror).partition(' (while')[0]})"
         raise IfanError(f"{host}:{port}", reason, "choose another --host or --port") from error
 
 
