@@ -10,6 +10,11 @@ def test_it_is_refused_without_a_key_where_others_can_reach_it(ifan):
     assert "there is no key; give --api-key, or set IFAN_API_KEY" in " ".join(said.split())
 
 
+def test_an_empty_key_is_no_key(ifan):
+    said = ifan("serve", "--host", EVERYWHERE, "--port", "0", "--api-key", "", status=2).stderr
+    assert "an --api-key is empty" in said
+
+
 def test_a_port_that_is_taken_is_named(ifan):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

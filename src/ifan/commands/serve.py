@@ -83,6 +83,8 @@ def serve(
     ] = False,
 ) -> None:
     """Serve a web page and an HTTP API. Pictures are worked on in memory, and not kept."""
+    if not all(api_keys or ()):
+        raise typer.BadParameter("an --api-key is empty")
     with stopping.deferred():
         running, settings_type = _imported()
     with running.listen(host, port) as listening:

@@ -97,6 +97,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(Problem, _answer_problem)
     app.add_exception_handler(RequestValidationError, _answer_bad_parameter)
     app.add_exception_handler(HTTPException, _answer_routing)
+    app.add_exception_handler(Exception, _answer_accident)
     app.include_router(_open_routes(house))
     app.include_router(_routes(house))
     app.include_router(_job_routes(house))
@@ -303,6 +304,11 @@ async def _answer_problem(_: Request, problem: Exception) -> Response:
 async def _answer_bad_parameter(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
     return bad_parameter(error.errors()[0]).response()
+
+
+async def _answer_accident(_request: Request, _error: Exception) -> Response:
+    """Answer what nobody has thought of; what it was is logged."""
+    return Problem("failed", "something unexpected happened", "tell who runs it").response()
 
 
 async def _answer_routing(request: Request, error: Exception) -> Response:

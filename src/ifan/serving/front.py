@@ -26,6 +26,7 @@ _HEADERS = {
     "img-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
     "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
@@ -48,7 +49,7 @@ def owner_of(request: Request, settings: Settings) -> str:
     given = request.headers.get("x-api-key") or bearer
     # All are compared, whole, so that the time says nothing of any of them.
     fits = [hmac.compare_digest(_digest(given), _digest(key)) for key in settings.api_keys]
-    if not any(fits):
+    if not (given and any(fits)):
         detail = "the API key is not one of this server's" if given else "there is no API key"
         remedy = "send it as `X-API-Key: KEY` or as `Authorization: Bearer KEY`"
         raise Problem("unauthorized", detail, remedy, {"WWW-Authenticate": "Bearer"})

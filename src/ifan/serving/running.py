@@ -22,6 +22,9 @@ _HEADER_SECONDS = 10.0
 _FETCH_SECONDS = 5.0
 """For which a server that stops waits for results of jobs to be fetched."""
 
+_CLOSING_SECONDS = 5
+"""For which it then waits for connections to end."""
+
 _TICK_SECONDS = 0.05
 
 
@@ -76,6 +79,7 @@ async def _serve(
             access_log=False,
             server_header=False,
             proxy_headers=False,
+            timeout_graceful_shutdown=_CLOSING_SECONDS,
         ),
         house,
         announce,

@@ -182,13 +182,13 @@ async function download() {
 
 function askForKey() {
   const dialog = $("#ask");
-  $("#key").value = "";
+  $("#key").value = dialog.returnValue = "";
   dialog.showModal();
   return new Promise((resolve) => {
     dialog.addEventListener("close", () => {
-      const key = $("#key").value;
-      if (key) api.useKey(key);
-      resolve(Boolean(key));
+      const isGiven = dialog.returnValue === "use";
+      if (isGiven) api.useKey($("#key").value);
+      resolve(isGiven);
     }, { once: true });
   });
 }
@@ -288,5 +288,8 @@ $("#map").addEventListener("click", toggleMap);
 $("#download").addEventListener("click", download);
 $("#remove").addEventListener("click", () => remove(chosen));
 $("#cancel").addEventListener("click", () => remove(chosen));
+
+// Who leaves wants nothing more: what runs is ended, what is kept is forgotten.
+window.addEventListener("pagehide", () => items.forEach((item) => item.stop.abort()));
 
 api.offer().then((offer) => (limit = offer.max_upload_bytes), () => {});
