@@ -1,7 +1,10 @@
+import shutil
 import sys
 
 import pytest
-from servers import KEYS, started, with_settings
+from servers import KEYS, ROOT, started, with_settings
+
+BUNDLED = ROOT / "src" / "ifan" / "models" / "bundled" / "ifan-s"
 
 
 @pytest.fixture(scope="session")
@@ -30,8 +33,9 @@ def strict(tmp_path_factory):
         "result_seconds": 1.5,
         "kept_results": 1,
     }
+    copy = shutil.copytree(BUNDLED, tmp_path_factory.mktemp("models") / "copy")
     folder = tmp_path_factory.mktemp("temporary")
-    with with_settings(folder, api_keys=KEYS, **limits) as server:
+    with with_settings(folder, api_keys=KEYS, models=["ifan-s", str(copy)], **limits) as server:
         server.folder = folder
         yield server
 

@@ -124,10 +124,20 @@ def test_dual_pixel_views_are_taken_and_refused_by_a_model_of_one_view(client, p
     assert "takes one view" in refusal.json()["detail"]
 
 
+def test_another_model_takes_the_place_of_the_one_before(guest, photo):
+    default, other = (model["name"] for model in guest.get("/v1/models").json()["models"])
+    answers = [
+        guest.post("/v1/deblur", files={"image": photo}, data=fields).content
+        for fields in ({"model": other}, {"model": default}, {})
+    ]
+    assert answers[0] == answers[1] == answers[2]
+    assert opened(answers[0]).size == (64, 48)
+
+
 def test_one_can_ask_what_there_is(client):
     offer = client.get("/v1/models").json()
     assert offer["models"] == [{"name": "ifan-s", "is_default": True}]
-    assert offer["engine"] == "openvino"
+    assert (offer["engine"], offer["dual_pixel"]) == ("openvino", False)
     assert offer["max_pixels"] == 100_000_000
     assert client.get("/healthz").json() == {"status": "alive"}
     assert client.get("/readyz").json() == {"status": "ready"}

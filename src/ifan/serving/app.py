@@ -50,6 +50,7 @@ class Offer(BaseModel):
     models: list[ModelDescription]
     engine: str = Field(description="What runs the network.", examples=["openvino"])
     precision: str = Field(examples=["bf16"])
+    dual_pixel: bool = Field(description="Whether the default model needs `left` and `right`.")
     max_upload_bytes: int = Field(description="Of a request, all its files together.")
     max_pixels: int = Field(description="Of a photograph.")
     result_seconds: float = Field(description="For which the result of a job is kept.")

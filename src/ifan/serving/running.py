@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -25,6 +26,8 @@ _FETCH_SECONDS = 5.0
 _CLOSING_SECONDS = 5
 """For which it then waits for connections to end."""
 
+_BACKLOG = 512
+
 _TICK_SECONDS = 0.05
 
 
@@ -39,13 +42,23 @@ def listen(host: str, port: int) -> socket.socket:
         IfanError: this cannot be.
     """
     try:
-        family, *_, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        # Not by `socket.create_server`: asyncio sends at once, and not after the 40 ms of Nagle's
+        # algorithm, only where a socket says that its protocol is TCP.
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
         )[0]
-        return socket.create_server(address[:2], family=family, backlog=512)
+        listening = socket.socket(family, kind, protocol)
+        try:
+            if sys.platform != "win32":  # there it would let two servers share a port
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+            listening.listen(_BACKLOG)
+        except OSError:
+            listening.close()
+            raise
+        return listening
     except OSError as error:
-        # Python repeats the address in what the system says.
-        reason = f"cannot be listened on ({str(error.strerror).partition(' (while')[0]})"
+        reason = f"cannot be listened on ({error.strerror})"
         raise IfanError(f"{host}:{port}", reason, "choose another --host or --port") from error
 
 

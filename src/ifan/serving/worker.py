@@ -62,29 +62,25 @@ class Workshop:
         precision: as for `Deblurrer`.
         max_pixels: of one photograph.
         tell: is told what is done now.
-
-    Raises:
-        IfanError: the model or the engine cannot be used.
     """
 
     def __init__(
         self, model: str, engine: str, precision: str, max_pixels: int, tell: Tell
     ) -> None:
         self._open = partial(Deblurrer, engine=engine, precision=precision)
-        self._default = self._name = model
-        self._deblurrer = self._open(model)
-        self._deblurrer.load()
+        self._default, self._name = model, ""
+        self._deblurrer: Deblurrer | None = None
         self._max_pixels = max_pixels
         self._tell = tell
 
     def describe(self) -> dict[str, Any]:
-        """Say what runs the network."""
-        choice = self._deblurrer.choice
+        """Load the network, and say what runs it."""
+        deblurrer = self._deblurrer_of(self._default)
+        choice = deblurrer.choice
         return {
             "engine": choice.engine,
-            "device": choice.device,
             "precision": choice.precision,
-            "dual_pixel": self._deblurrer.dual_pixel,
+            "dual_pixel": deblurrer.dual_pixel,
         }
 
     def deblur(self, files: Files, parameters: Mapping[str, Any]) -> Made:
@@ -133,14 +129,19 @@ class Workshop:
             yield decode_photograph(data, name, page=page, max_pixels=self._max_pixels)
 
     def _deblurrer_for(self, parameters: Mapping[str, Any]) -> Deblurrer:
-        """Return the deblurrer that is meant; the model before makes room for another one."""
-        name = parameters["model"] or self._default
-        if name != self._name:
-            del self._deblurrer
-            self._name, self._deblurrer = name, self._open(name)
-        deblurrer = copy.copy(self._deblurrer)  # with the same network
+        """Return the deblurrer that is meant, at the working size that is meant."""
+        deblurrer = copy.copy(self._deblurrer_of(parameters["model"] or self._default))
         deblurrer._working_size = parse_working_size(parameters["working_size"])
-        return deblurrer
+        return deblurrer  # with the same network
+
+    def _deblurrer_of(self, name: str) -> Deblurrer:
+        """Return the deblurrer of a model; the one before makes room for it."""
+        if self._deblurrer is None or name != self._name:
+            self._deblurrer = None
+            opened = self._open(name)
+            opened.load()
+            self._deblurrer, self._name = opened, name
+        return self._deblurrer
 
 
 class _StrangerError(PictureError):
@@ -227,12 +228,12 @@ def main() -> None:
         answers.write(frames.line_of(message))
         answers.flush()
 
+    workshop = Workshop(**frames.message_of(orders.readline()), tell=tell)
     try:
-        workshop = Workshop(**frames.message_of(orders.readline()), tell=tell)
+        tell({"ready": workshop.describe()})
     except IfanError as error:
         tell({"unready": [error.subject, error.reason, error.remedy]})
         return
-    tell({"ready": workshop.describe()})
     while line := orders.readline():
         order = frames.message_of(line)
         files = [
