@@ -21,7 +21,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import httpx
 import numpy as np
@@ -73,11 +72,8 @@ def serving() -> Iterator[tuple[str, psutil.Process]]:
 
 
 def overhead(data: bytes, repeats: int) -> None:
-    """Print what requests take over direct calls, taken in turn.
-
-    Wall time is what users wait; processor time is less disturbed by other programs.
-    """
-    with serving() as (url, process), tempfile.TemporaryDirectory() as folder:
+    """Print what requests take over direct calls, taken in turn."""
+    with serving() as (url, _), tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "photo.jpg"), Path(folder, "sharp.jpg")
         source.write_bytes(data)
         deblurrer = Deblurrer()
@@ -94,40 +90,23 @@ def overhead(data: bytes, repeats: int) -> None:
             stages = re.findall(r"dur=(\d+)", answer.headers["server-timing"])
             beyond.append(time.perf_counter() - begin - sum(map(int, stages)) / 1000)
 
-        here, there = [psutil.Process()], [process, *process.children()]
         direct()  # the first ones compile
         served()
-        taken = [(_cost(direct, here), _cost(served, there)) for _ in range(repeats)]
+        seconds = [(_seconds(direct), _seconds(served)) for _ in range(repeats)]
         client.close()
-    wall = min(cost.wall for _, cost in taken) / min(cost.wall for cost, _ in taken)
-    processor = statistics.median(cost.processor for _, cost in taken) / statistics.median(
-        cost.processor for cost, _ in taken
-    )
+    # The least of each is what other programs disturbed least.
+    ratio = min(served for _, served in seconds) / min(direct for direct, _ in seconds)
     print(
-        f"overhead for {len(data) / 1e6:.1f} MB of JPEG, {repeats} times: {_percent(wall)} of wall"
-        f" time (the least of each), {_percent(processor)} of processor time (medians);"
-        f" {1000 * statistics.median(beyond):.0f} ms are neither reading, network nor writing"
+        f"overhead for {len(data) / 1e6:.1f} MB of JPEG: {100 * (ratio - 1):+.1f} % (the least of "
+        f"{repeats} times each); {1000 * statistics.median(beyond):.0f} ms are neither reading, "
+        "network nor writing"
     )
 
 
-class Cost(NamedTuple):
-    """What a call takes, in seconds."""
-
-    wall: float
-    processor: float
-
-
-def _cost(call: Callable[[], None], processes: list[psutil.Process]) -> Cost:
-    def used() -> float:
-        return sum(sum(process.cpu_times()[:2]) for process in processes)
-
-    wall, processor = time.perf_counter(), used()
+def _seconds(call: Callable[[], None]) -> float:
+    begin = time.perf_counter()
     call()
-    return Cost(time.perf_counter() - wall, used() - processor)
-
-
-def _percent(ratio: float) -> str:
-    return f"{100 * (ratio - 1):+.1f} %"
+    return time.perf_counter() - begin
 
 
 def load(data: bytes, requests: int, concurrency: int) -> None:
@@ -172,7 +151,7 @@ def _print_health(health: list[float]) -> None:
 
 def _print_memory(memory: list[int]) -> None:
     """Print how memory went: means of ten answers around the 50th and at the end."""
-    tenth = len(memory) // 20
+    tenth = max(1, len(memory) // 20)
     early = statistics.mean(memory[len(memory) // 4 - tenth : len(memory) // 4 + tenth])
     late = statistics.mean(memory[-2 * tenth :])
     print(
@@ -186,7 +165,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=200)
     parser.add_argument("--concurrency", type=int, default=16)
     parser.add_argument("--megapixels", type=float, default=2.0, help="for the overhead")
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--load-megapixels", type=float, default=0.5)
     chosen = parser.parse_args()
     overhead(photograph(chosen.megapixels), chosen.repeats)
