@@ -37,12 +37,14 @@ format: $(VENV)/dev
 pictures: $(VENV)/dev
 	$(BIN)/python docs/make_pictures.py
 	$(BIN)/python docs/make_optics_pictures.py
+	$(BIN)/python docs/make_page_picture.py
 
 benchmark: $(VENV)/dev
 	$(BIN)/python benchmarks/network.py
 	$(BIN)/python benchmarks/optics.py
 	$(BIN)/python benchmarks/folder.py
 	$(BIN)/python benchmarks/evaluation.py
+	$(BIN)/python benchmarks/serving.py
 
 fuzz: $(VENV)/dev
 	$(BIN)/python tests/fuzz.py --count 10000 --seed 1

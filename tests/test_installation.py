@@ -1,6 +1,7 @@
 """What users get from `pip install ifan`: the wheel, alone in an environment of its own."""
 
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import requests
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
@@ -131,6 +133,32 @@ def test_it_knows_its_models(run):
     said = run("ifan", "doctor").stdout
     assert "pip install 'ifan[torch]'" in said
     assert "used by default: ifan-s with openvino" in said
+
+
+def test_serving_needs_an_extra_and_no_pytorch(environment, run):
+    said = run("ifan", "serve", "--port", "0", status=1).stderr
+    assert (
+        said
+        == "ifan serve: needs an extra; install what is missing with: pip install 'ifan[serve]'\n"
+    )
+    (wheel,) = environment.parent.glob("ifan-*.whl")
+    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check")
+    python = environment / "bin" / "python"
+    options = ("-c", ROOT / "constraints.txt", "--quiet")
+    checked(*pip, "--python", python, "install", f"{wheel}[serve]", *options)
+    variables = {"PATH": os.environ["PATH"], "IFAN_HOME": str(environment / "home")}
+    command = [environment / "bin" / "ifan", "serve", "--port", "0"]
+    with subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, text=True) as server:
+        address = server.stdout.readline().split()[4]
+        with (ROOT / "examples" / "out-of-focus.jpg").open("rb") as photo:
+            answer = requests.post(f"{address}v1/deblur?working_size=200", data=photo, timeout=60)
+        page = requests.get(f"{address}page/page.js", timeout=60)
+        server.terminate()
+        assert server.wait(60) == 0
+    with Image.open(io.BytesIO(answer.content)) as sharp:
+        assert sharp.size == (1068, 1600)
+    assert page.status_code == 200
+    assert not {"torch", "gradio"} & {path.name for path in packages(environment).iterdir()}
 
 
 def test_what_needs_pytorch_says_so_and_how_to_get_it(run, tmp_path):

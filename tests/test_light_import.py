@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-HEAVY = {"numba", "numpy", "onnxruntime", "openvino", "pydantic", "pyvips", "torch"}
+HEAVY = {"fastapi", "numba", "numpy", "onnxruntime", "openvino", "pydantic", "pyvips", "torch"}
 
 
 def loaded_by(program, *arguments):
@@ -51,6 +51,7 @@ def test_importing_the_package_loads_nothing_heavy(program):
         "data simulate",
         "train",
         "evaluate",
+        "serve",
     ],
 )
 def test_help_loads_nothing_heavy(command):

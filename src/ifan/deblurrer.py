@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -111,6 +112,21 @@ class Deblurrer:
             ModelError: the weights cannot be read, or not without PyTorch.
         """
         _ = self.dual_pixel, self._network
+
+    def at(self, working_size: int | str) -> Deblurrer:
+        """Return a deblurrer that works at another size with the same network.
+
+        Args:
+            working_size: as for the class.
+
+        Raises:
+            ModelError: the weights cannot be read, or not without PyTorch.
+            ValueError: the working size is none.
+        """
+        self.load()
+        other = copy(self)
+        other._working_size = parse_working_size(working_size)
+        return other
 
     def __call__(
         self,

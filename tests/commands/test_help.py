@@ -7,7 +7,7 @@ from ifan.engines.selection import ENGINES, INSTALL, choose, installed
 def test_version_and_what_can_be_done(ifan):
     assert ifan("--version").stdout == f"ifan {__version__}\n"
     said = ifan("--help").stdout
-    for command in ("deblur", "defocus-map", "models", "data", "train", "doctor"):
+    for command in ("deblur", "defocus-map", "models", "data", "train", "serve", "doctor"):
         assert f"\n  {command} " in said
     assert ifan("-h").stdout == said
     # Nothing asked is bad use, and answered with help.
@@ -28,6 +28,11 @@ def test_version_and_what_can_be_done(ifan):
             "defocus-map",
             "--output -o --model --engine --precision --working-size --overwrite --page"
             " --max-pixels",
+        ),
+        (
+            "serve",
+            "--host --port --api-key --model --engine --precision --places --max-upload"
+            " --max-pixels --timeout --keep --allow-origin --verbose",
         ),
         ("doctor", "--help"),
         ("models", "list show import export download"),

@@ -10,7 +10,17 @@ from typing import Annotated
 import typer
 
 from ifan import __version__
-from ifan.commands import data, deblur, defocus_map, doctor, evaluate, models, stopping, train
+from ifan.commands import (
+    data,
+    deblur,
+    defocus_map,
+    doctor,
+    evaluate,
+    models,
+    serve,
+    stopping,
+    train,
+)
 from ifan.errors import IfanError, in_one_line
 
 app = typer.Typer(
@@ -28,6 +38,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("serve")(serve.serve)
 app.command("doctor")(doctor.doctor)
 
 _DEBUG = "--debug"

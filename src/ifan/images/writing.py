@@ -80,7 +80,11 @@ def write_photograph(
 
 
 def encode_photograph(
-    photograph: Photograph, picture_format: PictureFormat, path: str | os.PathLike[str]
+    photograph: Photograph,
+    picture_format: PictureFormat,
+    path: str | os.PathLike[str],
+    *,
+    quality: int | None = None,
 ) -> bytes:
     """Return the bytes of the file that `write_photograph` writes.
 
@@ -88,6 +92,7 @@ def encode_photograph(
         photograph: the photograph.
         picture_format: one of `FORMATS`.
         path: what to call the result in messages.
+        quality: 1 to 100, for JPEG, WebP and AVIF; None is what `write_photograph` takes.
 
     Raises:
         OutputError: the format cannot hold the photograph.
@@ -99,7 +104,7 @@ def encode_photograph(
         photograph = _without_grey_profile(photograph)
     metadata = _upright(photograph, density_in_exif=name in _WITHOUT_DENSITY)
     image = into_header(_image_of(photograph, picture_format), metadata)
-    data = _save(image, picture_format, metadata, path)
+    data = _save(image, picture_format, metadata, path, quality)
     try:
         return _EMBED[name](data, metadata)
     except (DoesNotFitError, StructureError) as error:
@@ -262,8 +267,12 @@ def _save(
     picture_format: PictureFormat,
     metadata: Metadata,
     path: str | os.PathLike[str],
+    quality: int | None = None,
 ) -> bytes:
-    options = {**picture_format.save_options, **_options_for(image, picture_format.name, metadata)}
+    options = {
+        **picture_format.save_options,
+        **_options_for(image, picture_format.name, metadata, quality),
+    }
     forget_errors()
     try:
         return bytes(getattr(image, str(picture_format.saver))(keep=_KEEP, **options))
@@ -272,18 +281,21 @@ def _save(
         raise OutputError(path, reason, "choose another format") from error
 
 
-def _options_for(image: pyvips.Image, name: str, metadata: Metadata) -> dict[str, str | int | bool]:
-    """Return the options of a saver that depend on the picture."""
+def _options_for(
+    image: pyvips.Image, name: str, metadata: Metadata, quality: int | None
+) -> dict[str, str | int | bool]:
+    """Return the options of a saver that depend on the picture, and on what was asked for."""
+    asked: dict[str, str | int | bool] = {} if quality is None else {"Q": quality}
     if name == "JPEG":
-        quality = FORMATS["JPEG"].save_options["Q"]
-        return {"Q": max(int(quality), metadata.jpeg_quality or 0)}
+        usual = FORMATS["JPEG"].save_options["Q"]
+        return {"Q": max(int(usual), metadata.jpeg_quality or 0), **asked}
     if name == "TIFF":
         size = image.width * image.height * image.bands * _BYTES[image.format]
         # The predictor for floats is known to few readers.
         predictor = {"predictor": "none"} if image.format == "float" else {}
         return {"bigtiff": size > _LARGEST_CLASSIC_TIFF, **predictor}
     if name == "WebP":
-        return {"lossless": metadata.is_lossless}
+        return {"lossless": metadata.is_lossless and quality is None, **asked}
     if name == "AVIF":
-        return {"bitdepth": _avif_bits(metadata) if image.format == "ushort" else 8}
+        return {"bitdepth": _avif_bits(metadata) if image.format == "ushort" else 8, **asked}
     return {}

@@ -1,0 +1,295 @@
+// The page: photographs come in, one after the other becomes sharp, and what is chosen is shown.
+
+import * as api from "./api.js";
+import * as viewer from "./viewer.js";
+
+const $ = (selector) => document.querySelector(selector);
+
+const SAID = {
+  waiting: "Waiting",
+  sending: "Sending",
+  busy: "The server is busy; waiting",
+  queued: "Waiting for its turn",
+  reading: "Reading",
+  deblurring: "Making it sharp",
+  writing: "Finishing",
+};
+
+const items = [];
+let chosen = null;
+let isWorking = false;
+let limit = Infinity;
+
+// One photograph: its file, addresses of what is shown, the result, and how it is going.
+
+function newItem(file) {
+  return { file, name: file.name || "pasted picture", state: "waiting", part: 0, before: 0, strength: 1, urls: {}, stop: new AbortController() };
+}
+
+function addressOf(item, kind, blob) {
+  if (item.urls[kind]) URL.revokeObjectURL(item.urls[kind]);
+  item.urls[kind] = URL.createObjectURL(blob);
+}
+
+function add(files) {
+  for (const file of files) {
+    const item = newItem(file);
+    items.push(item);
+    chosen ??= item;
+    const entry = document.createElement("li");
+    entry.append(document.createElement("button"));
+    item.button = entry.firstChild;
+    item.button.type = "button";
+    item.button.append(document.createElement("img"), document.createElement("span"));
+    item.button.lastChild.className = "mark";
+    item.button.firstChild.alt = "";
+    item.button.addEventListener("click", () => choose(item));
+    $("#strip .add").closest("li").before(entry);
+  }
+  if (files.length) render();
+  work();
+}
+
+function choose(item) {
+  chosen = item;
+  render();
+}
+
+function remove(item) {
+  item.stop.abort();
+  for (const url of Object.values(item.urls)) URL.revokeObjectURL(url);
+  const place = items.indexOf(item);
+  items.splice(place, 1);
+  item.button.closest("li").remove();
+  choose(items[Math.min(place, items.length - 1)] ?? null);
+  if (chosen) chosen.button.focus();
+  else $("#files").focus();
+}
+
+// The work: one photograph at a time.
+
+async function work() {
+  if (isWorking) return;
+  isWorking = true;
+  for (let item; (item = items.find(({ state }) => state === "waiting")); ) await attempt(item, deblur);
+  isWorking = false;
+}
+
+async function attempt(item, step) {
+  try {
+    await step(item);
+  } catch (problem) {
+    if (problem.name === "AbortError") return;
+    if (problem.status === 401 && (await askForKey())) {
+      await attempt(item, step);
+      return;
+    }
+    Object.assign(item, { state: item.sharp ? "done" : "failed", problem: problem.message });
+    announce(`${item.name}: ${problem.message}`);
+    render();
+  }
+}
+
+function teller(item) {
+  return (state, part, before) => {
+    if (state === "done" || state === "failed") return;
+    Object.assign(item, { state, part, before });
+    if (item === chosen) renderNotice();
+  };
+}
+
+async function deblur(item) {
+  item.problem = null;
+  item.state = "sending";
+  if (item.file.size > limit) throw new Error(`is larger than ${Math.round(limit / 1e6)} MB, which is all this server takes`);
+  await showBefore(item);
+  render();
+  const isShown = item.isNative;
+  item.sharp = await api.deblur(item.file, isShown ? {} : { format: "webp" }, teller(item), item.stop.signal);
+  addressOf(item, "after", item.sharp.blob);
+  await measure(item);
+  item.state = "done";
+  announce(`${item.name} is sharp`);
+  render();
+}
+
+/** Shows the file itself if this browser can, and asks the server for a copy if it cannot. */
+async function showBefore(item) {
+  addressOf(item, "before", item.file);
+  item.isNative = await canShow(item.urls.before);
+  if (!item.isNative) {
+    addressOf(item, "before", await api.shown(item.file, item.stop.signal));
+    await canShow(item.urls.before);
+  }
+  const image = await load(item.urls.before);
+  item.size = { width: image.naturalWidth, height: image.naturalHeight };
+  item.button.firstChild.src = item.urls.before;
+}
+
+async function measure(item) {
+  const image = await load(item.urls.after);
+  item.size = { width: image.naturalWidth, height: image.naturalHeight };
+}
+
+async function load(url) {
+  const image = new Image();
+  image.src = url;
+  await image.decode();
+  return image;
+}
+
+const canShow = (url) => load(url).then(() => true, () => false);
+
+// What one does with a result.
+
+async function toggleMap() {
+  const item = chosen;
+  item.isMapShown = !item.isMapShown;
+  if (item.isMapShown && !item.urls.map) {
+    await attempt(item, async () => {
+      item.state = "deblurring";
+      render();
+      addressOf(item, "map", await api.defocusMap(item.file, item.stop.signal));
+      await load(item.urls.map);
+      item.state = "done";
+    });
+    item.isMapShown = Boolean(item.urls.map);
+  }
+  render();
+}
+
+/** Saves the result in the photograph's own format; makes it first if another one is shown. */
+async function download() {
+  const item = chosen;
+  let result = item.sharp;
+  if (!item.isNative || item.strength < 1) {
+    await attempt(item, async () => {
+      const fields = { strength: item.strength };
+      const made = item.made?.strength === item.strength ? item.made : await api.deblur(item.file, fields, teller(item), item.stop.signal);
+      item.made = { ...made, strength: item.strength };
+      item.state = "done";
+      render();
+    });
+    if (item.problem || item.made?.strength !== item.strength) return;
+    result = item.made;
+  }
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(result.blob);
+  link.download = result.name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+function askForKey() {
+  const dialog = $("#ask");
+  $("#key").value = dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => {
+      const isGiven = dialog.returnValue === "use";
+      if (isGiven) api.useKey($("#key").value);
+      resolve(isGiven);
+    }, { once: true });
+  });
+}
+
+// What is seen.
+
+function announce(text) {
+  $("#status").textContent = text;
+}
+
+const MARKS = { done: "\u2713", failed: "!", waiting: "" };
+
+function render() {
+  $("#start").hidden = items.length > 0;
+  $("#desk").hidden = items.length === 0;
+  for (const item of items) {
+    item.button.setAttribute("aria-current", String(item === chosen));
+    item.button.setAttribute("aria-label", `${item.name}: ${item.problem ?? SAID[item.state] ?? "sharp"}`);
+    item.button.title = item.name;
+    item.button.lastChild.textContent = MARKS[item.state] ?? "\u2026";
+    item.button.lastChild.hidden = item.state === "waiting";
+  }
+  if (!chosen) return;
+  const isDone = chosen.state === "done";
+  const second = chosen.isMapShown ? chosen.urls.map : chosen.urls.after;
+  viewer.show(chosen.size && chosen.urls.before, chosen.sharp && second, chosen.size ?? { width: 1, height: 1 });
+  viewer.setStrength(chosen.isMapShown ? 1 : chosen.strength);
+  $("#after-tag").textContent = chosen.isMapShown ? "Defocus" : "After";
+  $("#after img").alt = `${chosen.isMapShown ? "Defocus map" : "After"}: ${chosen.name}`;
+  $("#before img").alt = `Before: ${chosen.name}`;
+  for (const name of ["#fit", "#full", "#in", "#out"]) $(name).disabled = !chosen.size;
+  $("#zoom").hidden = !chosen.size;
+  for (const name of ["#map", "#strength", "#download"]) $(name).disabled = !isDone;
+  $("#strength").disabled ||= chosen.isMapShown;
+  $("#strength").value = 100 * chosen.strength;
+  $("#strength-value").textContent = `${Math.round(100 * chosen.strength)}\u202f%`;
+  $("#map").setAttribute("aria-pressed", String(Boolean(chosen.isMapShown)));
+  $("#legend").hidden = !chosen.isMapShown;
+  renderNotice();
+}
+
+function renderNotice() {
+  const { state, problem, part, before } = chosen;
+  $("#notice").hidden = state === "done" && !problem;
+  $("#notice").classList.toggle("bad", Boolean(problem));
+  const queue = before ? ` (${before} before it)` : "";
+  $("#notice-text").textContent = problem ? `${chosen.name}: ${problem}` : `${SAID[state] ?? ""}${queue}`;
+  $("#progress").hidden = $("#cancel").hidden = Boolean(problem) || state === "done";
+  if (state === "sending" || state === "deblurring" || state === "writing") $("#progress").value = part;
+  else $("#progress").removeAttribute("value");
+}
+
+// What one can do.
+
+$("#files").addEventListener("change", (event) => {
+  add([...event.target.files]);
+  event.target.value = "";
+});
+for (const button of document.querySelectorAll("[data-example]")) {
+  button.addEventListener("click", async () => {
+    const path = button.dataset.example;
+    const blob = await (await fetch(path)).blob();
+    add([new File([blob], path.split("/").pop(), { type: blob.type })]);
+  });
+}
+document.addEventListener("paste", (event) => add([...event.clipboardData.files]));
+for (const kind of ["dragover", "dragenter"]) {
+  document.addEventListener(kind, (event) => {
+    event.preventDefault();
+    document.body.classList.add("over");
+  });
+}
+document.addEventListener("dragleave", (event) => {
+  if (!event.relatedTarget) document.body.classList.remove("over");
+});
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  document.body.classList.remove("over");
+  add([...event.dataTransfer.files]);
+});
+
+const more = document.createElement("li");
+more.innerHTML = '<button type="button" class="add" aria-label="Add photographs">+</button>';
+$("#strip").append(more);
+more.firstChild.addEventListener("click", () => $("#files").click());
+
+$("#fit").addEventListener("click", viewer.fit);
+$("#full").addEventListener("click", () => viewer.zoomTo(1));
+$("#in").addEventListener("click", viewer.larger);
+$("#out").addEventListener("click", viewer.smaller);
+viewer.onChange((zoom) => ($("#zoom").textContent = `${Math.round(100 * zoom)}\u202f%`));
+$("#strength").addEventListener("input", (event) => {
+  chosen.strength = event.target.value / 100;
+  render();
+});
+$("#map").addEventListener("click", toggleMap);
+$("#download").addEventListener("click", download);
+$("#remove").addEventListener("click", () => remove(chosen));
+$("#cancel").addEventListener("click", () => remove(chosen));
+
+// Who leaves wants nothing more: what runs is ended, what is kept is forgotten.
+window.addEventListener("pagehide", () => items.forEach((item) => item.stop.abort()));
+
+api.offer().then((offer) => (limit = offer.max_upload_bytes), () => {});

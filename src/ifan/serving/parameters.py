@@ -1,0 +1,78 @@
+"""What a request may ask for: the options of the command line, checked."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic.json_schema import SkipJsonSchema
+
+Missing = SkipJsonSchema[None]
+"""What is not given: nobody can write it, so it is no part of the document."""
+
+FormatName = Literal["jpeg", "png", "tiff", "webp", "avif"]
+
+_WORKING_SIZE = Field(
+    pattern="^(auto|full|[1-9][0-9]{0,4})$",
+    description="Long side in pixels at which the network sees the photograph; full; or auto: at "
+    "most 2048. The result has the full size in any case.",
+    examples=["auto"],
+)
+_PAGE = Field(description="Which page of a TIFF of several, from 1.")
+_PageNumber = Annotated[int, Field(ge=1, le=65535)]
+
+
+class MapParameters(BaseModel):
+    """Parameters of a defocus map."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Annotated[
+        FormatName,
+        Field(
+            description="tiff has the numbers, in pixels, as 32-bit floats; the others have "
+            "colours: white where it is in focus, blue and red on the two sides of the focus."
+        ),
+    ] = "png"
+    working_size: Annotated[str, _WORKING_SIZE] = "auto"
+    page: Annotated[_PageNumber | Missing, _PAGE] = None
+    model: Annotated[str | Missing, Field(description="One of `GET /v1/models`.")] = None
+
+
+class DeblurParameters(BaseModel):
+    """Parameters of a deblurred photograph."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    strength: Annotated[
+        float,
+        Field(ge=0, le=1, allow_inf_nan=False, description="How much of the correction to apply."),
+    ] = 1.0
+    format: Annotated[
+        FormatName | Missing,
+        Field(
+            description="Of the result. Default: that of the photograph; for HEIC jpeg, for "
+            "JPEG XL png, for RAW tiff."
+        ),
+    ] = None
+    quality: Annotated[
+        Annotated[int, Field(ge=1, le=100)] | Missing,
+        Field(
+            description="Of JPEG, WebP and AVIF. Default: 95, or that of the photograph if it is "
+            "finer.",
+        ),
+    ] = None
+    working_size: Annotated[str, _WORKING_SIZE] = "auto"
+    page: Annotated[_PageNumber | Missing, _PAGE] = None
+    model: Annotated[str | Missing, Field(description="One of `GET /v1/models`.")] = None
+
+
+Parameters = DeblurParameters | MapParameters
+
+
+def of_models(kind: type[Parameters], models: tuple[str, ...]) -> Any:
+    """Return the parameters with the models that a server has in the place of any."""
+    any_of: Any = Literal[models]
+    return create_model(
+        kind.__name__, __base__=kind, model=(any_of | Missing, kind.model_fields["model"])
+    )

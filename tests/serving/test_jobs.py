@@ -1,0 +1,98 @@
+"""Work that one asks for, watches, and whose result one fetches later."""
+
+import time
+from contextlib import ExitStack
+
+import pytest
+from servers import KEYS, encoded, events_of, opened, picture
+
+
+@pytest.fixture(scope="module")
+def photo():
+    return encoded(picture(), "JPEG", quality=90)
+
+
+def begun(client, photo, **fields):
+    answer = client.post("/v1/jobs", files={"image": ("a.jpg", photo)}, data=fields)
+    assert answer.status_code == 202, answer.text
+    assert answer.headers["location"] == f"/v1/jobs/{answer.json()['id']}"
+    return answer.headers["location"]
+
+
+def states_of(client, job):
+    with client.stream("GET", f"{job}/events") as events:
+        assert events.headers["content-type"].startswith("text/event-stream")
+        return [event["state"] for event in events_of(events)]
+
+
+def test_a_job_tells_how_it_is_going_and_keeps_its_result_until_it_is_deleted(client, photo):
+    job = begun(client, photo, strength="0.5")
+    states = states_of(client, job)
+    assert states[-1] == "done"
+    assert [state for state in ("reading", "deblurring", "writing") if state in states] == [
+        state for state in states if state not in ("queued", "done")
+    ]
+    assert client.get(job).json()["progress"] == 1
+    direct = client.post("/v1/deblur", files={"image": photo}, data={"strength": "0.5"})
+    for _ in range(2):
+        result = client.get(f"{job}/result")
+        assert result.content == direct.content
+        assert "a.deblurred.jpg" in result.headers["content-disposition"]
+    assert states_of(client, job) == ["done"]
+    assert client.delete(job).status_code == 204
+    for path in (job, f"{job}/events", f"{job}/result"):
+        assert client.get(path).status_code == 404
+
+
+def test_a_job_that_fails_says_why(client):
+    job = begun(client, encoded(picture(), "JPEG")[:-300])
+    assert states_of(client, job)[-1] == "failed"
+    assert client.get(job).json()["problem"]["status"] == 422
+    refusal = client.get(f"{job}/result")
+    assert refusal.status_code == 409
+    assert refusal.json()["detail"] == "the job is failed"
+
+
+def test_a_job_that_waits_says_how_many_are_before_it_and_can_be_ended(server, client, photo):
+    server.worker().suspend()
+    jobs = [begun(client, photo), begun(client, photo)]
+    with client.stream("GET", f"{jobs[1]}/events") as stream:
+        events = events_of(stream)
+        first = next(events)
+        assert (first["state"], first["before"]) == ("queued", 1)
+        assert client.get(f"{jobs[1]}/result").status_code == 409
+        assert client.delete(jobs[1]).status_code == 204
+        assert [event["state"] for event in events] == ["cancelled"]
+    server.worker().resume()
+    assert states_of(client, jobs[0])[-1] == "done"
+    client.delete(jobs[0])
+
+
+def test_a_job_that_runs_long_is_ended_at_once_and_the_next_one_is_done(server, client, photo):
+    worker = server.worker()
+    worker.suspend()
+    assert client.delete(begun(client, photo)).status_code == 204
+    assert opened(client.post("/v1/deblur", files={"image": photo}).content).size == (64, 48)
+    assert not worker.is_running()
+
+
+def test_results_are_kept_for_a_limited_time_and_not_without_number(guest, photo):
+    job = begun(guest, photo)
+    assert states_of(guest, job)[-1] == "done"
+    refusal = guest.post("/v1/jobs", files={"image": photo})
+    assert refusal.status_code == 429
+    assert int(refusal.headers["retry-after"]) > 0
+    time.sleep(1.6)
+    assert guest.get(f"{job}/result").status_code == 404
+    assert states_of(guest, begun(guest, photo))[-1] == "done"
+    time.sleep(1.6)
+
+
+def test_jobs_belong_to_who_has_begun_them(strict, photo):
+    with ExitStack() as stack:
+        clients = [stack.enter_context(strict.client(headers={"X-API-Key": key})) for key in KEYS]
+        job = begun(clients[0], photo)
+        assert clients[1].get(job).status_code == 404
+        assert clients[1].delete(job).status_code == 404
+        assert states_of(clients[0], job)[-1] == "done"
+        assert clients[0].delete(job).status_code == 204

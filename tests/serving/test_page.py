@@ -1,0 +1,225 @@
+"""The page, in a real browser."""
+
+from urllib.parse import urlsplit
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
+from servers import KEYS, encoded, picture
+
+DESKTOP = {"width": 1100, "height": 760}
+PHONE = {"width": 390, "height": 844}
+MAKE = 0x010F
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with photographs, one that browsers do not show, and a text."""
+    folder = tmp_path_factory.mktemp("photos")
+    exif = Image.Exif()
+    exif[MAKE] = "Canon"
+    (folder / "photo.jpg").write_bytes(encoded(picture(240, 160), "JPEG", exif=exif))
+    (folder / "tall.jpg").write_bytes(encoded(picture(600, 900), "JPEG"))
+    Image.fromarray(picture(64, 48)[..., 0].astype("uint16") * 257).save(folder / "deep.tif")
+    (folder / "notes.txt").write_text("no picture")
+    return folder
+
+
+@pytest.fixture
+def visit(browser):
+    """Opens the page; fails if it makes a fault, or asks another host for anything."""
+    contexts, faults, hosts = [], [], set()
+
+    def opened(server, **options):
+        context = browser.new_context(**{"viewport": DESKTOP, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname))
+        page.goto(server.url)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert faults == []
+    assert hosts <= {"127.0.0.1", None}
+
+
+def finished(page, number=1):
+    """Wait until so many photographs are sharp."""
+    page.locator("#strip .mark", has_text="✓").nth(number - 1).wait_for()
+
+
+def downloaded(page, folder):
+    with page.expect_download() as download:
+        page.click("#download")
+    path = folder / download.value.suggested_filename
+    download.value.save_as(path)
+    return path
+
+
+def assert_accessible(page):
+    found = Axe().run(page).response["violations"]
+    bad = [(fault["id"], fault["nodes"]) for fault in found if fault["impact"] in SERIOUS]
+    assert bad == []
+
+
+SERIOUS = ("serious", "critical")
+
+
+def test_photographs_become_sharp_and_are_downloaded_as_they_were(visit, server, folder, tmp_path):
+    page = visit(server)
+    assert_accessible(page)
+    files = [folder / name for name in ("photo.jpg", "notes.txt", "deep.tif")]
+    page.set_input_files("#files", files)
+    finished(page, 2)
+    assert_accessible(page)
+    with Image.open(downloaded(page, tmp_path)) as sharp:
+        assert sharp.filename.endswith("photo.deblurred.jpg")
+        assert (sharp.size, sharp.getexif()[MAKE]) == ((240, 160), "Canon")
+    page.click("#strip li:nth-child(2) button")
+    notice = page.locator("#notice-text").inner_text()
+    assert notice.startswith("notes.txt: is not a picture; send JPEG, PNG")
+    assert page.is_disabled("#download")
+    page.click("#strip li:nth-child(3) button")
+    assert page.locator("#before img").evaluate("image => image.naturalWidth") == 64
+    with Image.open(downloaded(page, tmp_path)) as sharp:
+        assert (sharp.format, sharp.mode) == ("TIFF", "I;16")
+
+
+def shown(page, selector):
+    return page.locator(selector).bounding_box()
+
+
+def test_before_and_after_are_compared_by_mouse_and_by_keys(visit, server, folder):
+    page = visit(server)
+    page.set_input_files("#files", folder / "photo.jpg")
+    finished(page)
+    stage = shown(page, "#stage")
+    middle = stage["x"] + stage["width"] / 2, stage["y"] + stage["height"] / 2
+    page.mouse.move(*middle)
+    page.mouse.down()
+    page.mouse.move(stage["x"] + stage["width"] / 4, middle[1])
+    page.mouse.up()
+    divider = page.locator("#divider")
+    assert divider.get_attribute("aria-valuenow") == "25"
+    divider.focus()
+    page.keyboard.press("End")
+    assert divider.get_attribute("aria-valuenow") == "100"
+    page.keyboard.press("ArrowLeft")
+    assert divider.get_attribute("aria-valuenow") == "98"
+
+
+def test_zoom_to_full_size_is_a_pixel_for_a_pixel_and_can_be_moved(visit, server, folder):
+    page = visit(server, device_scale_factor=1.5)
+    page.set_input_files("#files", folder / "tall.jpg")
+    finished(page)
+    size = page.locator("#after img").evaluate("image => [image.naturalWidth, image.naturalHeight]")
+    assert size == [600, 900]
+    fitting = shown(page, "#after img")
+    assert fitting["height"] == pytest.approx(shown(page, "#stage")["height"], abs=1)
+    page.click("#full")
+    assert page.locator("#zoom").inner_text() == "100\u202f%"
+    full = shown(page, "#after img")
+    assert (full["width"], full["height"]) == (400, 600)
+    assert full == shown(page, "#before img")
+    page.locator("#stage").focus()
+    page.keyboard.press("ArrowDown")
+    assert shown(page, "#after img")["y"] == full["y"] - 60
+    page.mouse.move(400, 300)
+    page.mouse.down()
+    page.mouse.move(400, 340)
+    page.mouse.up()
+    assert shown(page, "#after img")["y"] == full["y"] - 20
+    page.keyboard.press("+")
+    assert page.locator("#zoom").inner_text() == "125\u202f%"
+    page.keyboard.press("0")
+    assert shown(page, "#after img") == fitting
+
+
+def test_strength_is_seen_at_once_and_is_that_of_the_download(visit, server, folder, tmp_path):
+    page = visit(server)
+    page.set_input_files("#files", folder / "photo.jpg")
+    finished(page)
+    whole = downloaded(page, tmp_path).read_bytes()
+    page.locator("#strength").focus()
+    for _ in range(50):
+        page.keyboard.press("ArrowLeft")
+    assert page.locator("#after").evaluate("layer => layer.style.opacity") == "0.5"
+    half = downloaded(page, tmp_path).read_bytes()
+    with server.client() as client, (folder / "photo.jpg").open("rb") as photo:
+        expected = client.post("/v1/deblur?strength=0.5", files={"image": photo})
+    assert half == expected.content != whole
+
+
+def test_the_defocus_map_is_shown_and_hidden(visit, server, folder):
+    page = visit(server)
+    page.set_input_files("#files", folder / "photo.jpg")
+    finished(page)
+    after = page.locator("#after img").get_attribute("src")
+    page.click("#map")
+    page.locator("#legend").wait_for()
+    assert page.locator("#after img").get_attribute("src") != after
+    assert page.get_attribute("#map", "aria-pressed") == "true"
+    assert_accessible(page)
+    page.click("#map")
+    assert page.locator("#after img").get_attribute("src") == after
+
+
+def test_all_fits_on_a_phone_in_the_dark(visit, server):
+    page = visit(server, viewport=PHONE, device_scale_factor=2, has_touch=True, color_scheme="dark")
+    assert_accessible(page)
+    page.locator("[data-example]").first.tap()
+    finished(page)
+    assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+    assert_accessible(page)
+    for name in ("#fit", "#full", "#map", "#download", "#strength", "#remove"):
+        box = shown(page, name)
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= PHONE["width"]
+        assert box["height"] >= 40
+    page.locator("#remove").tap()
+    page.locator("#drop").wait_for()
+
+
+def test_all_is_reached_by_keys(visit, server, folder):
+    page = visit(server)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "files"
+    page.set_input_files("#files", folder / "photo.jpg")
+    finished(page)
+    reached = set()
+    page.locator("#stage").focus()
+    for _ in range(14):
+        reached.add(page.evaluate("document.activeElement.id"))
+        page.keyboard.press("Tab")
+    names = {"stage", "divider", "fit", "full", "out", "in", "strength", "map", "remove"}
+    assert reached >= names | {"download"}
+
+
+def test_pictures_can_be_pasted_and_dropped(visit, server):
+    page = visit(server)
+    data = list(encoded(picture()))
+    for kind, carrier in (("paste", "clipboardData"), ("drop", "dataTransfer")):
+        page.evaluate(
+            """([data, kind, carrier]) => {
+                const transfer = new DataTransfer();
+                transfer.items.add(new File([new Uint8Array(data)], `${kind}.png`));
+                const options = { [carrier]: transfer, bubbles: true };
+                const type = kind === "drop" ? DragEvent : ClipboardEvent;
+                document.body.dispatchEvent(new type(kind, options));
+            }""",
+            [data, kind, carrier],
+        )
+    finished(page, 2)
+
+
+def test_the_page_asks_for_the_key(visit, strict, folder):
+    page = visit(strict)
+    page.set_input_files("#files", folder / "photo.jpg")
+    page.fill("#key", KEYS[0])
+    assert_accessible(page)
+    page.keyboard.press("Enter")
+    finished(page)

@@ -1,0 +1,57 @@
+"""A signal ends the server, and what it has begun."""
+
+import signal
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import psutil
+from servers import encoded, events_of, opened, picture, started, with_settings
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "ifan", "serve", "--port", "0", *arguments]
+
+
+def test_a_signal_while_nothing_is_done_ends_it_well():
+    with started([sys.executable, "-m", "ifan", "serve", "--port", "0"]) as server:
+        worker = server.worker()
+        assert server.stop(signal.SIGTERM) == 0
+        assert server.log() == ""
+        psutil.wait_procs([worker], timeout=10)
+        assert not worker.is_running()
+
+
+def test_what_runs_is_finished_and_fetched_and_what_waits_is_told():
+    with with_settings() as server, server.client() as client, ThreadPoolExecutor(1) as pool:
+        worker = server.worker()
+        worker.suspend()
+        files = {"image": encoded(picture())}
+        job = client.post("/v1/jobs", files=files).headers["location"]
+        waiting = pool.submit(client.post, "/v1/deblur", files=files)
+        while "ifan_places_taken 2.0" not in client.get("/metrics").text:
+            time.sleep(0.02)
+        with client.stream("GET", f"{job}/events") as events:
+            server.process.send_signal(signal.SIGINT)
+            while client.get("/readyz").status_code != 503:
+                time.sleep(0.02)
+            assert client.post("/v1/deblur", files=files).status_code == 503
+            worker.resume()
+            assert [state["state"] for state in events_of(events)][-1] == "done"
+        assert waiting.result().status_code == 503
+        assert waiting.result().json()["detail"] == "the server is stopping"
+        assert opened(client.get(f"{job}/result").content).size == (64, 48)
+        assert server.process.wait(30) == 0
+
+
+def test_what_does_not_finish_in_time_is_reported():
+    with with_settings(stop_seconds=0.2) as server, server.client() as client:
+        server.worker().suspend()
+        data = encoded(picture())
+        job = client.post("/v1/jobs", files={"image": data}).headers["location"]
+        with client.stream("GET", f"{job}/events") as events:
+            server.process.send_signal(signal.SIGTERM)
+            last = list(events_of(events))[-1]
+        assert last["state"] == "failed"
+        assert last["problem"]["detail"] == "the server was stopped meanwhile"
+        assert server.process.wait(30) == 0
