@@ -52,7 +52,7 @@ class OpenVINOEngine:
         }
         self._kept = CompiledGraphs(self._core, self._hints, graph, compiled)
         self._compiled: dict[tuple[Any, ...], Any] = {}
-        self._request: tuple[Any, Any] = None, None
+        self._last: tuple[Any, Any, Any] = None, None, None  # key, compiled graph, request
 
     @cached_property
     def _model(self) -> Any:
@@ -69,15 +69,20 @@ class OpenVINOEngine:
 
     def release(self) -> None:
         """Give back the memory that is kept for the next call of the same size."""
-        self._request = None, None
+        _, compiled, request = self._last
+        self._last = None, None, None
+        del request
+        if compiled is not None:
+            compiled.release_memory()
 
     def _request_for(self, shapes: dict[str, tuple[int, ...]], wanted: tuple[str, ...]) -> Any:
         """Return what runs a part of the graph; it holds its memory, so there is one at a time."""
         key = tuple(shapes.items()), wanted
-        if self._request[0] != key:
+        if self._last[0] != key:
             self.release()
-            self._request = key, self._compile(key, shapes, wanted).create_infer_request()
-        return self._request[1]
+            compiled = self._compile(key, shapes, wanted)
+            self._last = key, compiled, compiled.create_infer_request()
+        return self._last[2]
 
     def _compile(
         self, key: Any, shapes: dict[str, tuple[int, ...]], wanted: tuple[str, ...]
