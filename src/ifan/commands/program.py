@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ifan import __version__
-from ifan.commands import data, deblur, defocus_map, doctor, models, stopping, train
+from ifan.commands import benchmark, data, deblur, defocus_map, doctor, models, stopping, train
 from ifan.errors import IfanError, in_one_line
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.command("defocus-map")(defocus_map.defocus_map)
 app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")
 app.command("train")(train.train)
+app.command("benchmark")(benchmark.benchmark)
 app.command("doctor")(doctor.doctor)
 
 _DEBUG = "--debug"
