@@ -41,7 +41,17 @@ def test_importing_the_package_loads_nothing_heavy(program):
 
 @pytest.mark.parametrize(
     "command",
-    ["", "deblur", "defocus-map", "models", "models list", "data", "data simulate", "train"],
+    [
+        "",
+        "deblur",
+        "defocus-map",
+        "models",
+        "models list",
+        "data",
+        "data simulate",
+        "train",
+        "benchmark",
+    ],
 )
 def test_help_loads_nothing_heavy(command):
     program = "from ifan.commands import main\nmain()"

@@ -47,7 +47,7 @@ def test_each_size_is_a_line_and_an_entry(ifan, folder):
 def test_failures_are_one_line_before_anything_is_measured(ifan, folder):
     (folder / "there.json").write_text("mine")
     for arguments, line in [
-        (["--json", "there.json"], "there.json: exists"),
+        (["--json", "there.json"], "there.json: already exists; "),
         (["--model", "none"], "none: is neither a file nor a model that is known; "),
     ]:
         done = ifan("benchmark", *OPTIONS, *arguments, status=1)
@@ -70,18 +70,17 @@ def test_what_a_process_of_its_own_refuses_is_said_as_everywhere(ifan):
 def test_it_stops_when_it_is_told_and_leaves_nothing_behind(folder):
     temporary = folder / "temporary"
     temporary.mkdir()
-    running = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "ifan", "benchmark", "--sizes", "8", "--repeats", "9"],
         env={**os.environ, "TMPDIR": str(temporary)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    )
-    assert running.stdout is not None
-    for _ in range(2):
-        running.stdout.readline()  # the work begins after the table's head
-    os.killpg(running.pid, signal.SIGINT)
-    assert running.wait(timeout=60) == 130
-    assert running.stderr.read() == "stopped; the same command begins anew\n"
+    ) as running:
+        for _ in range(2):
+            running.stdout.readline()  # the work begins after the table's head
+        os.killpg(running.pid, signal.SIGINT)
+        assert running.wait(timeout=60) == 130
+        assert running.stderr.read() == "stopped; the same command begins anew\n"
     assert list(temporary.iterdir()) == []

@@ -7,7 +7,7 @@ from ifan.engines.selection import ENGINES, INSTALL, choose, installed
 def test_version_and_what_can_be_done(ifan):
     assert ifan("--version").stdout == f"ifan {__version__}\n"
     said = ifan("--help").stdout
-    for command in ("deblur", "defocus-map", "models", "data", "train", "doctor"):
+    for command in ("deblur", "defocus-map", "models", "data", "train", "benchmark", "doctor"):
         assert f"\n  {command} " in said
     assert ifan("-h").stdout == said
     # Nothing asked is bad use, and answered with help.

@@ -7,7 +7,8 @@ import platform
 import subprocess
 import sys
 import time
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from ifan import __version__, tiling
 from ifan.benchmarking.cost import multiplications
 from ifan.benchmarking.measuring import Measured, Setup, measure_photograph, measure_product
 from ifan.benchmarking.photographs import size_of, write_synthetic
-from ifan.benchmarking.processes import apart
+from ifan.benchmarking.processes import apart, go_on
 from ifan.deblurrer import Deblurrer, parse_working_size
 from ifan.engines.without_telemetry import openvino
 from ifan.errors import EngineError
@@ -58,12 +59,21 @@ class Benchmark:
         deblurrer: made of the setup.
         repeats: passes of each photograph; the quickest counts.
         folder: where photographs and results go.
+        require_going_on: asked again and again; what it raises ends a measurement.
     """
 
-    def __init__(self, setup: Setup, deblurrer: Deblurrer, repeats: int, folder: Path) -> None:
+    def __init__(
+        self,
+        setup: Setup,
+        deblurrer: Deblurrer,
+        repeats: int,
+        folder: Path,
+        require_going_on: Callable[[], None] = go_on,
+    ) -> None:
         self._setup = setup
         self._deblurrer = deblurrer
         self._repeats = repeats
+        self._apart = partial(apart, require_going_on=require_going_on)
         self._source = folder / "photograph.jpg"
         self._target = folder / "result.jpg"
         self._one_megapixel: Measured | None = None
@@ -74,7 +84,7 @@ class Benchmark:
         choice = self._deblurrer.choice
         if choice.device != "cpu":
             return None
-        return apart("matrix product", measure_product, choice.precision)
+        return self._apart("matrix product", measure_product, choice.precision)
 
     def photograph(self, megapixels: float) -> Row:
         """Measure one photograph.
@@ -132,7 +142,7 @@ class Benchmark:
     def _measured(self, megapixels: float) -> Measured:
         write_synthetic(self._source, *size_of(megapixels))
         what = f"{megapixels:g} megapixels"
-        measured = apart(
+        measured = self._apart(
             what, measure_photograph, self._setup, self._source, self._target, self._repeats
         )
         if megapixels == _COLD_START_MEGAPIXELS:

@@ -35,7 +35,8 @@ def _of_operation(operation: Any) -> int:
         # One weight meets every pixel of what it is laid on: the output, or the transposed input.
         laid_on = operation.input(0) if kind == _TRANSPOSED else operation.output(0)
         weights: int = math.prod(operation.input(1).get_shape())
-        return weights * math.prod(list(laid_on.get_shape())[2:])
+        pixels: int = math.prod(list(laid_on.get_shape())[2:])
+        return weights * pixels
     if kind == "Add" and _adds_bias(operation):
         outputs: int = math.prod(operation.output(0).get_shape())
         return outputs

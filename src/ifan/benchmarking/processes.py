@@ -16,14 +16,27 @@ from ifan.errors import EngineError
 
 Result = TypeVar("Result")
 
+_PATIENCE = 0.2
+"""Seconds between looks at whether to go on."""
 
-def apart(what: str, work: Callable[..., Result], *arguments: Any) -> Result:
+
+def go_on() -> None:
+    """Let work go on, whatever happens."""
+
+
+def apart(
+    what: str,
+    work: Callable[..., Result],
+    *arguments: Any,
+    require_going_on: Callable[[], None] = go_on,
+) -> Result:
     """Do work in a new process, and return what it returns.
 
     Args:
         what: what the work is, for messages.
         work: a function that can be imported.
         arguments: for the work.
+        require_going_on: asked again and again; what it raises ends the process.
 
     Raises:
         EngineError: the process was ended from outside.
@@ -37,6 +50,8 @@ def apart(what: str, work: Callable[..., Result], *arguments: Any) -> Result:
         with _interrupt_held_back():
             process.start()
         sender.close()
+        while not answers.poll(_PATIENCE):
+            require_going_on()
         result, error = answers.recv()
     except EOFError as ended:
         process.join()

@@ -80,7 +80,7 @@ def benchmark(
 
     setup = Setup(model, engine, precision, working_size, memory)
     with tempfile.TemporaryDirectory(prefix="ifan-") as folder:
-        measuring = Benchmark(setup, deblurrer, repeats, Path(folder))
+        measuring = Benchmark(setup, deblurrer, repeats, Path(folder), stopping.require_going_on)
         result = _measure(measuring, sizes, quiet=json_file == _STREAM)
     if json_file is not None:
         text = json.dumps(result, indent=2) + "\n"
