@@ -6,6 +6,10 @@ import sys
 
 import pytest
 
+from ifan.models import export_onnx, save_safetensors
+from ifan.models.store import GRAPH_NAME, WEIGHTS_NAME
+from ifan.networks import IFAN
+
 OPTIONS = ["--sizes", "0.01,0.02", "--repeats", "1", "--engine", "openvino"]
 ROW = {
     "megapixels",
@@ -20,10 +24,21 @@ ROW = {
 }
 
 
-def test_each_size_is_a_line_and_an_entry(ifan, folder):
-    done = ifan("benchmark", *OPTIONS, "--json", "measured.json")
+@pytest.fixture
+def dual_pixel_model(folder):
+    """A small one, which takes three views."""
+    network = IFAN(2, 1, dual_pixel=True).eval()
+    path = folder / "small"
+    path.mkdir()
+    save_safetensors(path / WEIGHTS_NAME, network)
+    export_onnx(path / GRAPH_NAME, network)
+    return path
+
+
+def test_each_size_is_a_line_and_an_entry(ifan, folder, dual_pixel_model):
+    done = ifan("benchmark", *OPTIONS, "--model", dual_pixel_model, "--json", "measured.json")
     measured = json.loads((folder / "measured.json").read_text())
-    assert (measured["model"], measured["engine"]) == ("ifan-s", "openvino")
+    assert (measured["model"], measured["engine"]) == ("small", "openvino")
     assert measured["cold_start_seconds"] > 0
     rows = measured["photographs"]
     assert [row["megapixels"] for row in rows] == [0.01, 0.02]
@@ -36,7 +51,7 @@ def test_each_size_is_a_line_and_an_entry(ifan, folder):
         share = operations / measured["product_multiplications_per_second"]
         assert row["of_peak"] == pytest.approx(share)
     title, heads, first, second, cold, peak = done.stdout.splitlines()
-    assert title.startswith("ifan-s, openvino on cpu in ")
+    assert title.startswith("small, openvino on cpu in ")
     assert "peak memory" in heads
     assert (first.split()[0], second.split()[0]) == ("0.01", "0.02")
     assert cold.startswith(f"cold start: {measured['cold_start_seconds']:.2f} s")
@@ -62,7 +77,7 @@ def test_failures_are_one_line_before_anything_is_measured(ifan, folder):
 def test_what_a_process_of_its_own_refuses_is_said_as_everywhere(ifan):
     done = ifan("benchmark", *OPTIONS, "--json", "-", "--memory", "0.1", status=1)
     assert len(done.stderr.splitlines()) == 1
-    assert "pixels need" in done.stderr
+    assert done.stderr.startswith("0.01 megapixels: 122x82 pixels need ")
     assert "--memory" in done.stderr
     assert done.stdout == ""
 
@@ -84,3 +99,10 @@ def test_it_stops_when_it_is_told_and_leaves_nothing_behind(folder):
         assert running.wait(timeout=60) == 130
         assert running.stderr.read() == "stopped; the same command begins anew\n"
     assert list(temporary.iterdir()) == []
+
+
+def test_json_alone_goes_to_standard_output(ifan):
+    done = ifan("benchmark", "--sizes", "0.01", "--repeats", "1", "--json", "-")
+    measured = json.loads(done.stdout)
+    assert measured["model"] == "ifan-s"
+    assert [row["megapixels"] for row in measured["photographs"]] == [0.01]

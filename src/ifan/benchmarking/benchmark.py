@@ -142,9 +142,12 @@ class Benchmark:
     def _measured(self, megapixels: float) -> Measured:
         write_synthetic(self._source, *size_of(megapixels))
         what = f"{megapixels:g} megapixels"
-        measured = self._apart(
-            what, measure_photograph, self._setup, self._source, self._target, self._repeats
-        )
+        try:
+            measured = self._apart(
+                what, measure_photograph, self._setup, self._source, self._target, self._repeats
+            )
+        except EngineError as error:  # the photograph's name says nothing to anybody
+            raise EngineError(what, error.reason, error.remedy) from error
         if megapixels == _COLD_START_MEGAPIXELS:
             self._one_megapixel = measured
         return measured
