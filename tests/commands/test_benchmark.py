@@ -99,10 +99,3 @@ def test_it_stops_when_it_is_told_and_leaves_nothing_behind(folder):
         assert running.wait(timeout=60) == 130
         assert running.stderr.read() == "stopped; the same command begins anew\n"
     assert list(temporary.iterdir()) == []
-
-
-def test_json_alone_goes_to_standard_output(ifan):
-    done = ifan("benchmark", "--sizes", "0.01", "--repeats", "1", "--json", "-")
-    measured = json.loads(done.stdout)
-    assert measured["model"] == "ifan-s"
-    assert [row["megapixels"] for row in measured["photographs"]] == [0.01]
