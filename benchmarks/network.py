@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -32,6 +31,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 from numpy.typing import NDArray
 
+from ifan.benchmarking.measuring import peak_bytes
 from ifan.engines import Array, Choice, Engine, open_engine, selection
 from ifan.models import export_onnx
 from ifan.tiling import CELL
@@ -103,7 +103,7 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
         started = time.perf_counter()
         output = run()
         seconds.append(time.perf_counter() - started)
-    result = {"peak": peak_mb() - before, "seconds": min(seconds)}
+    result = {"peak": peak_bytes() / 2**20 - before, "seconds": min(seconds)}
     np.save(output_file(options.graph, options.one), output)
     return result
 
@@ -150,10 +150,6 @@ def plain_pass(network: PlainIFAN, picture: Array) -> Array:
     with torch.inference_mode():
         output: Array = network(torch.from_numpy(picture)).numpy()
         return output
-
-
-def peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def print_table(options: argparse.Namespace, results: dict[str, dict[str, float]]) -> None:

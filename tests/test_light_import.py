@@ -52,6 +52,7 @@ def test_importing_the_package_loads_nothing_heavy(program):
         "train",
         "evaluate",
         "serve",
+        "benchmark",
     ],
 )
 def test_help_loads_nothing_heavy(command):

@@ -7,7 +7,17 @@ from ifan.engines.selection import ENGINES, INSTALL, choose, installed
 def test_version_and_what_can_be_done(ifan):
     assert ifan("--version").stdout == f"ifan {__version__}\n"
     said = ifan("--help").stdout
-    for command in ("deblur", "defocus-map", "models", "data", "train", "serve", "doctor"):
+    commands = (
+        "deblur",
+        "defocus-map",
+        "models",
+        "data",
+        "train",
+        "evaluate",
+        "serve",
+        "benchmark",
+    )
+    for command in (*commands, "doctor"):
         assert f"\n  {command} " in said
     assert ifan("-h").stdout == said
     # Nothing asked is bad use, and answered with help.

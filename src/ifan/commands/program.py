@@ -11,6 +11,7 @@ import typer
 
 from ifan import __version__
 from ifan.commands import (
+    benchmark,
     data,
     deblur,
     defocus_map,
@@ -39,6 +40,7 @@ app.add_typer(data.app, name="data")
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("serve")(serve.serve)
+app.command("benchmark")(benchmark.benchmark)
 app.command("doctor")(doctor.doctor)
 
 _DEBUG = "--debug"

@@ -9,11 +9,11 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
-_LINE = "stopped; {how} goes on where this one was\n"
+_LINE = "stopped; {how}\n"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 _received: list[int] = []
-_how_to_go_on = "the same command"
+_how_to_go_on = "the same command goes on where this one was"
 _is_deferred = False
 
 
@@ -59,7 +59,7 @@ def require_going_on() -> None:
 
 
 def say_how_to_go_on(how: str) -> None:
-    """Change what one is told to give in order to go on, if that is not the same command."""
+    """Change what one is told of how to go on, if the same command does not go on where it was."""
     global _how_to_go_on
     _how_to_go_on = how
 

@@ -70,7 +70,7 @@ def train(
     Several processes, and nodes, train together if torchrun starts them:
     torchrun --nproc-per-node 4 -m ifan train ifan
     """
-    stopping.say_how_to_go_on("--resume")
+    stopping.say_how_to_go_on("--resume goes on where this one was")
     with stopping.deferred():
         with installed("train"):
             from ifan.training.checkpoints import RunFolder

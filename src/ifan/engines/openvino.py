@@ -17,7 +17,8 @@ from ifan.engines.selection import Precision
 from ifan.engines.without_telemetry import openvino
 from ifan.errors import ModelError
 
-_HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+"""What OpenVINO calls the precisions."""
 
 _MEMORY = {
     "fp32": Memory(whole=18, encode=13, trunk=7.5, decode=17.5, feature=0.25),
@@ -45,9 +46,9 @@ class OpenVINOEngine:
         self.memory = _MEMORY[precision]
         self._core = openvino.Core()
         self._graph = graph
-        self._feature_type = getattr(openvino.Type, _HINTS[precision])
+        self._feature_type = getattr(openvino.Type, HINTS[precision])
         self._hints = {
-            "INFERENCE_PRECISION_HINT": _HINTS[precision],
+            "INFERENCE_PRECISION_HINT": HINTS[precision],
             "PERFORMANCE_HINT": "LATENCY",
         }
         self._kept = CompiledGraphs(self._core, self._hints, graph, compiled)
