@@ -22,7 +22,7 @@ demo: $(VENV)/base
 	@echo "Look at demo/sharp.jpg, or at before and after side by side: demo/sharp.compare.jpg"
 
 test: $(VENV)/dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(VENV)/dev
 	$(BIN)/ruff format --check .

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zlib
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,12 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 GOLDEN = Path(__file__).parent / "golden"
+
+# Of several processes that share the tests, each has its share of the cores. Processes that tests
+# start inherit that; and as there are hundreds, they keep what Python has compiled.
+_SHARE = (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+os.environ.setdefault("OMP_NUM_THREADS", str(max(1, _SHARE)))
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,6 @@
+import contextlib
 import json
+import re
 import shutil
 import subprocess
 
@@ -20,39 +22,43 @@ def scene(rng):
 
 
 class ExifTool:
-    """The reference for metadata."""
+    """The reference for metadata; one process for all tests, as most of its time is its start."""
+
+    def __init__(self):
+        command = ["exiftool", "-stay_open", "True", "-@", "-"]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def close(self):
+        self.process.communicate(b"-stay_open\nFalse\n")
+
+    def run(self, *arguments, succeeds=True):
+        """Return what it prints."""
+        lines = ["-q", *map(str, arguments), "-echo3", "{done ${status}}", "-execute", ""]
+        self.process.stdin.write("\n".join(lines).encode())
+        self.process.stdin.flush()
+        printed = b""
+        while not (done := re.search(rb"{done (\d+)}\n\Z", printed)):
+            printed += self.process.stdout.readline() or pytest.fail("exiftool has ended")
+        assert done[1] == b"0" or not succeeds, arguments
+        return printed[: done.start()]
 
     def write(self, path, *arguments):
-        subprocess.run(["exiftool", "-q", "-overwrite_original", *arguments, str(path)], check=True)
+        self.run("-overwrite_original", *arguments, path)
 
     def read(self, path):
-        done = subprocess.run(
-            ["exiftool", "-j", "-n", "-a", "-G1", str(path)],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return json.loads(done.stdout)[0]
+        return json.loads(self.run("-j", "-n", "-a", "-G1", path))[0]
 
     def binary(self, path, tag):
-        done = subprocess.run(
-            ["exiftool", "-b", f"-{tag}", str(path)], capture_output=True, check=True
-        )
-        return done.stdout
+        return self.run("-b", f"-{tag}", path)
 
     def faults(self, path):
         """Warnings about the file's structure, not about tags somebody likes to be there."""
-        done = subprocess.run(
-            ["exiftool", "-warning", "-error", "-a", "-s3", str(path)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return done.stdout.strip()
+        return self.run("-warning", "-error", "-a", "-s3", path, succeeds=False).decode().strip()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def exiftool():
     if shutil.which("exiftool") is None:
         pytest.skip("needs exiftool")
-    return ExifTool()
+    with contextlib.closing(ExifTool()) as tool:
+        yield tool

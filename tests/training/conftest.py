@@ -42,10 +42,10 @@ def small(pairs):
         "network.iterations": 2,
         "crop": 16,
         "batch": 4,
-        "updates": 30,
-        "save_every": 6,
-        "validation.every": 10,
-        "validation.first": 5,
+        "updates": 12,
+        "save_every": 3,
+        "validation.every": 6,
+        "validation.first": 2,
         "validation.last": 0,
     }
     return [f"{key}={value}" for key, value in changes.items()]

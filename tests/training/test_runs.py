@@ -56,7 +56,7 @@ def test_a_run_leaves_its_recipe_its_scores_and_weights_for_users(train, folder)
     assert (recipe["batch"], recipe["network"]["width"]) == (4, 4)
     lines = (folder / "checkpoint" / "checkpoints.txt").read_text().splitlines()
     names = [line.split()[0] for line in lines]
-    assert names[-1] == f"{MODE}_00010.pytorch"
+    assert names[-1] == f"{MODE}_00004.pytorch"
     assert sum("(best)" in line for line in lines) == 1
     assert {file.name for file in (folder / "checkpoint").glob("*.pytorch")} == set(names)
     checkpoint = load_released_checkpoint(folder / "checkpoint" / names[-1])
@@ -68,7 +68,7 @@ def test_a_run_leaves_its_recipe_its_scores_and_weights_for_users(train, folder)
 
 def test_the_moving_average_is_what_is_kept(train, folder):
     train("average=0.9")
-    kept = load_released_checkpoint(folder / "checkpoint" / f"{MODE}_00010.pytorch").network
+    kept = load_released_checkpoint(folder / "checkpoint" / f"{MODE}_00004.pytorch").network
     saved = state(folder)
     for name, weight in kept.state_dict().items():
         assert torch.equal(weight, saved["average"][f"module.network.{name}"])
@@ -78,7 +78,7 @@ def test_the_moving_average_is_what_is_kept(train, folder):
 
 
 def test_a_killed_run_goes_on_to_the_same_weights(start, train, folder, tmp_path):
-    changes = ("average=0.9", "accumulation=2")
+    changes = ("average=0.9", "accumulation=2", "updates=18")
     train(*changes, log_root="whole")
     killed = start(*changes)
     wait_for_update(folder, 6, killed)
@@ -87,7 +87,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(start, train, folder, tmp_path
     killed.wait()
     train(*changes, resume=True)
     resumed, whole = state(folder), state(tmp_path / "whole" / "IFAN_CVPR2021" / MODE)
-    assert resumed["update"] == whole["update"] == 30
+    assert resumed["update"] == whole["update"] == 18
     for part in ("tasks", "average"):
         for name, weight in whole[part].items():
             assert torch.equal(weight, resumed[part][name]), name
@@ -100,31 +100,31 @@ def test_a_run_that_is_asked_to_stop_saves_first(start, folder):
     stopped.send_signal(signal.SIGTERM)
     output = said(stopped, 143)
     assert "--resume goes on" in output.splitlines()[-1]
-    assert state(folder)["update"] >= 5
+    assert state(folder)["update"] >= 2
 
 
 def test_a_run_is_not_overwritten_and_not_continued_with_another_recipe(train, folder):
-    train("updates=6")
+    train("updates=3")
     before = (folder / "checkpoint" / "last.ckpt").read_bytes()
     with pytest.raises(IfanError, match="go on with --resume"):
-        train("updates=6")
+        train("updates=3")
     with pytest.raises(IfanError, match="was begun with batch 4, not 3"):
-        train("updates=6", "batch=3", resume=True)
+        train("updates=3", "batch=3", resume=True)
     assert (folder / "checkpoint" / "last.ckpt").read_bytes() == before
 
 
 def test_how_a_run_is_watched_may_change_when_it_goes_on(train, folder):
-    train("updates=6")
-    train("updates=6", "validation.every=3", "save_every=2", "keep=2", resume=True)
-    assert state(folder)["update"] == 6
+    train("updates=3")
+    train("updates=3", "validation.every=2", "save_every=1", "keep=2", resume=True)
+    assert state(folder)["update"] == 3
 
 
 def test_a_damaged_checkpoint_is_refused_with_a_way_out(train, folder):
-    train("updates=6")
+    train("updates=3")
     last = folder / "checkpoint" / "last.ckpt"
     last.write_bytes(last.read_bytes()[:1000])
     with pytest.raises(IfanError, match=r"last\.ckpt: is no checkpoint of a run.*put best\.ckpt"):
-        train("updates=6", resume=True)
+        train("updates=3", resume=True)
 
 
 def test_a_diverging_run_stops_and_names_where(start, folder):
@@ -154,7 +154,7 @@ def test_a_run_that_met_a_damaged_picture_goes_on_without_it(train, folder, pair
         train(f"data.root={root}", "save_every=1000")
     assert state(folder)["update"] < 3
     train(f"data.root={root}", "data.skip_damaged=true", resume=True)
-    assert state(folder)["update"] == 30
+    assert state(folder)["update"] == 12
 
 
 def test_a_run_that_is_stopped_before_its_first_update_can_go_on(train, folder, monkeypatch):
@@ -163,7 +163,7 @@ def test_a_run_that_is_stopped_before_its_first_update_can_go_on(train, folder, 
     assert state(folder)["update"] == 0
     monkeypatch.undo()
     train(resume=True)
-    assert state(folder)["update"] == 30
+    assert state(folder)["update"] == 12
 
 
 def test_a_validation_picture_that_no_network_takes_is_named(train, tmp_path):
@@ -217,15 +217,15 @@ def test_a_lost_process_ends_training_with_a_checkpoint_to_go_on_with(start, tra
     assert "--resume" in output
     reached = state(folder)["update"]
     assert reached >= 6
-    with pytest.raises(IfanError, match="was begun with updates 100000, not 30"):
+    with pytest.raises(IfanError, match="was begun with updates 100000, not 12"):
         train(resume=True)
 
 
 def test_weights_are_kept_without_validation_pictures(train, folder):
     train("validation.root=''")
     lines = (folder / "checkpoint" / "checkpoints.txt").read_text().splitlines()
-    assert lines[-1] == f"{MODE}_00010.pytorch update 30"
-    assert load_released_checkpoint(folder / "checkpoint" / f"{MODE}_00010.pytorch").network
+    assert lines[-1] == f"{MODE}_00004.pytorch update 12"
+    assert load_released_checkpoint(folder / "checkpoint" / f"{MODE}_00004.pytorch").network
 
 
 def test_a_validation_set_that_cannot_be_opened_is_named_before_training(train, folder, tmp_path):
