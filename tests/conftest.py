@@ -33,21 +33,10 @@ os.environ.setdefault("OMP_NUM_THREADS", str(max(1, _SHARE)))
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
-@pytest.fixture(scope="session")
-def compiled_graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where tests find what an earlier one compiled."""
-    return tmp_path_factory.mktemp("compiled")
-
-
 @pytest.fixture(autouse=True)
-def home(
-    tmp_path_factory: pytest.TempPathFactory,
-    monkeypatch: pytest.MonkeyPatch,
-    compiled_graphs: Path,
-) -> Path:
+def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where models are kept: a new folder for each test, never the user's own."""
     folder = tmp_path_factory.mktemp("home")
-    (folder / "compiled").symlink_to(compiled_graphs)
     monkeypatch.setenv("IFAN_HOME", str(folder))
     return folder
 

@@ -11,7 +11,7 @@ from ifan.errors import EngineError
 def machine(monkeypatch):
     """Describe another machine: its packages, its GPU and what OpenVINO says of its CPU."""
 
-    def describe(packages=("openvino", "torch", "onnxruntime"), gpu=None, cpu=("FP32",)):
+    def describe(packages=("openvino", "torch", "onnxruntime", "onnx"), gpu=None, cpu=("FP32",)):
         monkeypatch.setattr(selection, "installed", lambda package: package in packages)
         monkeypatch.setattr(selection, "accelerator", lambda: gpu)
         monkeypatch.setattr(selection, "openvino_capabilities", lambda: cpu)
@@ -51,7 +51,7 @@ def test_auto_takes_what_is_installed(machine):
     assert choose().engine == "openvino"
     machine(packages=("torch",))
     assert choose().engine == "torch"
-    machine(packages=("onnxruntime",))
+    machine(packages=("onnxruntime", "onnx"))
     assert choose()[:3] == ("onnxruntime", "cpu", "fp32")
     assert choose().reason == "openvino is not installed"
 
