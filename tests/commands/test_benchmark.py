@@ -39,7 +39,7 @@ def test_each_size_is_a_line_and_an_entry(ifan, folder, dual_pixel_model):
     done = ifan("benchmark", *OPTIONS, "--model", dual_pixel_model, "--json", "measured.json")
     measured = json.loads((folder / "measured.json").read_text())
     assert (measured["model"], measured["engine"]) == ("small", "openvino")
-    assert measured["cold_start_seconds"] > 0
+    assert isinstance(measured["cold_start_seconds"], float)
     rows = measured["photographs"]
     assert [row["megapixels"] for row in rows] == [0.01, 0.02]
     for row in rows:
