@@ -107,8 +107,15 @@ class Rendition:
 
 def _own_values(photograph: Photograph, height: int, width: int) -> Values:
     """Return the photograph's pixels in its own space, in [0, 1], of some size."""
-    values = _as_values(photograph.pixels)
-    if photograph.pixels.dtype == np.float32:
+    pixels = photograph.pixels
+    is_smaller = (height, width) != pixels.shape[:2]
+    if photograph.alpha is None and pixels.dtype != np.float32 and is_smaller:
+        # As they are, which spares a copy of all of them in float32.
+        small = resize(pixels, height, width)
+        small *= np.float32(1 / WHITE[pixels.dtype])
+        return np.clip(small, 0, 1, out=small)
+    values = _as_values(pixels)
+    if pixels.dtype == np.float32:
         values = np.clip(np.nan_to_num(values), 0, 1)
     if photograph.alpha is None:
         return _fitted(values, height, width)
