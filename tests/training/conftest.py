@@ -3,8 +3,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import suppress
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from PIL import Image, ImageFilter
@@ -69,14 +71,13 @@ def train(small, tmp_path):
 
 @pytest.fixture
 def start(small, tmp_path):
-    """Starts the command line in a process of its own, or several by torchrun."""
+    """Starts the command line in a process of its own, or in several by torchrun's options."""
     processes = []
 
-    def run(*changes, options=(), torchrun=None):
+    def run(*changes, options=(), torchrun=()):
         command = ["-m", "ifan"]
-        if torchrun is not None:
-            rendezvous = ["--standalone", f"--nproc-per-node={torchrun}"]
-            command = ["-m", "torch.distributed.run", *rendezvous, *command]
+        if torchrun:
+            command = ["-m", "torch.distributed.run", *torchrun, *command]
         process = subprocess.Popen(
             [
                 *(sys.executable, *command, "train", "pairs-only", "--workers=0", *options),
@@ -93,5 +94,10 @@ def start(small, tmp_path):
 
     yield run
     for process in processes:
-        process.kill()
+        if process.poll() is None:
+            started = psutil.Process(process.pid).children(recursive=True)
+            process.kill()
+            for one in started:
+                with suppress(psutil.NoSuchProcess):
+                    one.kill()
         process.communicate()

@@ -8,6 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+from ifan.errors import ModelError
+from ifan.models import load_released_checkpoint, save_released_checkpoint
 from ifan.networks.iac import iterative_adaptive_convolution
 from ifan.training.initialisation import make_networks
 from ifan.training.recipe import open_recipe
@@ -68,3 +70,30 @@ def test_features_keep_their_size_at_a_gentle_start():
         for feature in network.feature_extractor.pyramid(torch.rand(2, 3, 64, 64))
     ]
     assert max(sizes) < 3 * min(sizes)
+
+
+@pytest.fixture
+def begun(tmp_path):
+    """A checkpoint of both networks, of the shape that the recipe has."""
+    network, reblurring = make_networks(open_recipe("ifan", [*SMALL, "seed=1"]))
+    save_released_checkpoint(tmp_path / "begun.pytorch", network, reblurring)
+    return tmp_path / "begun.pytorch"
+
+
+def test_a_training_goes_on_from_the_weights_of_a_model(begun):
+    expected = load_released_checkpoint(begun)
+    for ours, theirs in zip(networks(f"start={begun}"), expected[:2], strict=True):
+        weights = theirs.state_dict()
+        assert all(torch.equal(tensor, weights[n]) for n, tensor in ours.state_dict().items())
+
+
+def test_a_model_of_another_shape_is_no_start(begun):
+    with pytest.raises(ModelError, match=r"is another network .*width=8.*; change the recipe"):
+        networks(f"start={begun}", "network.width=4")
+
+
+def test_a_run_that_goes_on_does_not_need_the_model_that_it_began_with(tmp_path):
+    recipe = open_recipe("ifan", [*SMALL, f"start={tmp_path / 'gone.pytorch'}"])
+    with pytest.raises(ModelError):
+        make_networks(recipe)
+    make_networks(recipe, begins=False)

@@ -20,7 +20,7 @@ class Scores(Observer):
         self.gain = np.mean([one.psnr - one.input_psnr for one in judged])
 
 
-def test_the_smoke_recipe_gains_half_a_decibel_on_pictures_that_it_has_not_seen(tmp_path):
+def test_the_smoke_recipe_learns_to_deblur_pictures_that_it_has_not_seen(tmp_path):
     photographs = tmp_path / "photographs"
     photographs.mkdir()
     for number in range(8):
@@ -29,4 +29,6 @@ def test_the_smoke_recipe_gains_half_a_decibel_on_pictures_that_it_has_not_seen(
     folder = RunFolder(tmp_path, recipe.mode)
     scores = Scores(folder.log, recipe.updates, lambda _: None)
     assert Training(recipe, folder, scores, accelerator="cpu").run()
-    assert scores.gain >= 0.5
+    # Six seeds came to 0.41 to 0.83 dB, and half way to 0.24 at most; how sums are rounded, which
+    # differs between machines and numbers of threads, moves one seed's by 0.1.
+    assert scores.gain >= 0.3

@@ -7,16 +7,19 @@ import signal
 import time
 
 import numpy as np
-import psutil
 import pytest
 import torch
 import yaml
 from PIL import Image
+from running import children, state, wait_for_update
+from typer.testing import CliRunner
 
+from ifan.commands.program import app
 from ifan.errors import IfanError, PictureError
 from ifan.models import load_released_checkpoint
 
 MODE = "pairs_only"
+TWO_PROCESSES = ("--standalone", "--nproc-per-node=2")
 
 
 def said(process, status=0):
@@ -29,25 +32,6 @@ def said(process, status=0):
 @pytest.fixture
 def folder(tmp_path):
     return tmp_path / "logs" / "IFAN_CVPR2021" / MODE
-
-
-def state(folder):
-    return torch.load(folder / "checkpoint" / "last.ckpt", weights_only=True)
-
-
-def wait_for_update(folder, wanted, process):
-    """Wait until a run has saved an update."""
-    file = folder / "checkpoint" / "last.ckpt"
-    while process.poll() is None:
-        if file.exists() and state(folder)["update"] >= wanted:
-            return
-        time.sleep(0.02)
-    pytest.fail(f"ended before: {process.communicate()[0]}")
-
-
-def children(pid):
-    """The processes that torchrun started."""
-    return sorted(psutil.Process(pid).children(), key=lambda child: child.create_time())
 
 
 def test_a_run_leaves_its_recipe_its_scores_and_weights_for_users(train, folder):
@@ -125,6 +109,9 @@ def test_a_damaged_checkpoint_is_refused_with_a_way_out(train, folder):
     last.write_bytes(last.read_bytes()[:1000])
     with pytest.raises(IfanError, match=r"last\.ckpt: is no checkpoint of a run.*put best\.ckpt"):
         train("updates=3", resume=True)
+    last.unlink()
+    with pytest.raises(IfanError, match=r"last\.ckpt: is no checkpoint of a run.*put best\.ckpt"):
+        train("updates=3", resume=True)
 
 
 def test_a_diverging_run_stops_and_names_where(start, folder):
@@ -166,6 +153,16 @@ def test_a_run_that_is_stopped_before_its_first_update_can_go_on(train, folder, 
     assert state(folder)["update"] == 12
 
 
+def test_a_run_that_another_process_stopped_does_not_pass_for_one_that_ended(
+    small, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("ifan.training.loop.Training._any", lambda *_: True)
+    options = ["--workers=0", f"--log-root={tmp_path}", *(f"--set={change}" for change in small)]
+    done = CliRunner().invoke(app, ["train", "pairs-only", *options])
+    assert done.exit_code == 1
+    assert "was stopped as another of its processes was; --resume" in str(done.exception)
+
+
 def test_a_validation_picture_that_no_network_takes_is_named(train, tmp_path):
     for kind in ("source", "target"):
         (tmp_path / "tiny" / kind).mkdir(parents=True)
@@ -190,16 +187,19 @@ def test_a_gradient_that_is_not_finite_ends_training_before_the_weights_change(t
     assert not updated
 
 
-def test_nothing_to_go_on_with(train):
-    with pytest.raises(IfanError, match="is not there to go on with"):
-        train(resume=True)
+def test_a_run_that_is_to_go_on_begins_and_says_so_if_there_is_none(train, folder, caplog):
+    train("updates=3", resume=True)
+    assert state(folder)["update"] == 3
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{folder}: has no run to go on with; one begins"
+    ]
 
 
 def test_several_processes_train_as_one_with_larger_batches(start, train, tmp_path):
     """The first moments after an update are a tenth of its gradients."""
     changes = ("updates=1", "optimizer.largest_norm=null", "optimizer.name=adam")
     train(*changes, "batch=8", log_root="one")
-    said(start(*changes, options=["--log-root=two"], torchrun=2))
+    said(start(*changes, options=["--log-root=two"], torchrun=TWO_PROCESSES))
     gradients = []
     for root in ("one", "two"):
         moments = state(tmp_path / root / "IFAN_CVPR2021" / MODE)["optimizer"]["state"].values()
@@ -209,7 +209,7 @@ def test_several_processes_train_as_one_with_larger_batches(start, train, tmp_pa
 
 
 def test_a_lost_process_ends_training_with_a_checkpoint_to_go_on_with(start, train, folder):
-    torchrun = start("updates=100000", torchrun=2)
+    torchrun = start("updates=100000", torchrun=TWO_PROCESSES)
     wait_for_update(folder, 6, torchrun)
     children(torchrun.pid)[-1].kill()
     output = torchrun.communicate(timeout=120)[0]

@@ -10,7 +10,7 @@ import typer
 from ifan.commands import options, stopping
 from ifan.commands.installing import installed
 from ifan.commands.progress import progress_of_training
-from ifan.errors import in_one_line
+from ifan.errors import IfanError, in_one_line
 
 
 def _print_recipes(asked: bool) -> None:
@@ -37,7 +37,10 @@ def train(
         ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where an earlier run of this recipe stopped.")
+        bool,
+        typer.Option(
+            "--resume", help="Go on where an earlier run of this recipe stopped, if there is one."
+        ),
     ] = False,
     log_root: Annotated[
         Path,
@@ -88,7 +91,7 @@ def train(
                 show=show,
                 wandb=opened if wandb else None,
             )
-            Training(
+            training = Training(
                 opened,
                 folder,
                 observer,
@@ -96,4 +99,8 @@ def train(
                 workers=workers,
                 accelerator=accelerator,
                 resume=resume,
-            ).run()
+            )
+            if not training.run():
+                # The signal came here, which is said after this, or torchrun takes it for a loss.
+                reason = "was stopped as another of its processes was"
+                raise IfanError("training", reason, "--resume goes on where it was")

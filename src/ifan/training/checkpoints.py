@@ -121,15 +121,14 @@ class RunFolder:
         for path in (self.last, self.best)[: 1 + best]:
             write_atomically(path, data.getbuffer(), overwrite=True)
 
-    def load(self, recipe: Recipe) -> dict[str, Any]:
-        """Read what `save` wrote.
+    def load(self, recipe: Recipe) -> dict[str, Any] | None:
+        """Read what `save` wrote; None if there is no run yet.
 
         Raises:
-            IfanError: there is nothing to go on with, it is damaged, or of another recipe.
+            IfanError: it is damaged or missing, or of another recipe.
         """
-        if not is_written(self.last):
-            remedy = "begin without --resume, or check --log-root and mode"
-            raise IfanError(self.last, "is not there to go on with", remedy)
+        if not is_written(self.last) and not is_written(self.best):
+            return None
         try:
             content: dict[str, Any] = torch.load(self.last, map_location="cpu", weights_only=True)
             before = Recipe.model_validate_json(content["recipe"])
@@ -137,7 +136,6 @@ class RunFolder:
             remedy = f"put {self.best.name} in its place, or begin anew"
             raise IfanError(self.last, "is no checkpoint of a run, or damaged", remedy) from error
         _require_same(before, recipe)
-        torch.set_rng_state(content["torch_random"])
         return content
 
     def keep_weights(

@@ -25,7 +25,8 @@ def open_fabric(precision: str, accelerator: str) -> lightning_fabric.Fabric:
         accelerator: `auto`, `cpu`, `cuda` or `mps`.
 
     Raises:
-        IfanError: there is no such device, or it cannot compute so.
+        IfanError: there is no such device, or it cannot compute so; or `torchrun` was started in a
+            way that does not work.
     """
     try:
         with warnings.catch_warnings():
@@ -42,10 +43,22 @@ def open_fabric(precision: str, accelerator: str) -> lightning_fabric.Fabric:
 
 
 def _processes() -> dict[str, Any]:
-    here, all_ = (int(os.environ.get(name, 1)) for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
-    if all_ == 1:
+    """Return what Fabric needs to know of the processes that `torchrun` started this time."""
+    # Its agents share a store, in which processes that are started again would find the addresses
+    # of those before them.
+    shared = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    if shared and os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0":
+        reason = "would start processes that wait for the lost ones"
+        remedy = "export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 first"
+        raise IfanError("torchrun --max-restarts", reason, remedy)
+    names = ("LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE", "WORLD_SIZE")
+    here, nodes, together = (int(os.environ.get(name, 1)) for name in names)
+    if together == 1:
         return {"devices": 1}
-    return {"devices": here, "num_nodes": all_ // here, "strategy": "ddp"}
+    if here * nodes != together:
+        reason = f"started {together} processes on {nodes} nodes, not as many on each"
+        raise IfanError("torchrun", reason, "give every node the same --nproc-per-node")
+    return {"devices": here, "num_nodes": nodes, "strategy": "ddp"}
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

@@ -8,6 +8,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from ifan.errors import ModelError
+from ifan.models.store import open_model
 from ifan.networks import ReblurringNetwork
 from ifan.networks.ablations import create_network
 from ifan.networks.ifan import DeblurringNetwork
@@ -21,8 +23,14 @@ RESIDUAL_SCALE = 0.3
 FILTER_SCALE = 0.01
 
 
-def make_networks(recipe: Recipe) -> tuple[DeblurringNetwork, ReblurringNetwork | None]:
+def make_networks(
+    recipe: Recipe, *, begins: bool = True
+) -> tuple[DeblurringNetwork, ReblurringNetwork | None]:
     """Make the networks that a recipe trains, with the weights it begins with.
+
+    Args:
+        recipe: the recipe.
+        begins: whether training begins; else the model that it began with need not be there.
 
     Returns:
         The deblurring network; and the reblurring network, if the recipe has that task.
@@ -36,9 +44,32 @@ def make_networks(recipe: Recipe) -> tuple[DeblurringNetwork, ReblurringNetwork 
             shared_filters=recipe.network.shared_filters,
             prediction_channels=network.filter_predictor.output.out_channels,
         )
-    start = gentle_start if recipe.initialisation == "gentle" else paper_start
-    start(network, reblurring)
+    initialise = gentle_start if recipe.initialisation == "gentle" else paper_start
+    initialise(network, reblurring)
+    if recipe.start is not None and begins:
+        go_on_from(recipe.start, network, reblurring)
     return network, reblurring
+
+
+def go_on_from(
+    start: str, network: DeblurringNetwork, reblurring: ReblurringNetwork | None
+) -> None:
+    """Take over the weights of a model; of the reblurring network, if the model has one.
+
+    Raises:
+        ModelError: there is no such model, or its network is not of the shape that is to be
+            trained.
+    """
+    found = open_model(start).checkpoint
+    pairs: list[tuple[nn.Module, nn.Module]] = [(network, found.network)]
+    if reblurring is not None and found.reblurring is not None:
+        pairs.append((reblurring, found.reblurring))
+    for ours, theirs in pairs:
+        try:
+            ours.load_state_dict(theirs.state_dict())
+        except RuntimeError as error:
+            reason = f"is another network ({found.description.configuration})"
+            raise ModelError(start, reason, "change the recipe's network, or start") from error
 
 
 def paper_start(network: DeblurringNetwork, reblurring: ReblurringNetwork | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -28,6 +29,8 @@ from ifan.training.recipe import Recipe, SimulatedData
 from ifan.training.validation import Judged, judge, sample, validation_pictures
 from ifan.training.views import views_on
 
+_log = logging.getLogger(__name__)
+
 
 class Training:
     """A training from its first update, or from where it was stopped, to its last.
@@ -41,11 +44,11 @@ class Training:
         stopped: asked after each update; once it is true, all is saved and training ends.
         workers: how many processes prepare batches.
         accelerator: `auto`, `cpu`, `cuda` or `mps`.
-        resume: go on with the run that is there.
+        resume: go on with the run that is there, if there is one.
 
     Raises:
-        IfanError: there is a run already, or none to go on with; the device cannot do what is
-            asked.
+        IfanError: there is a run already, or one that cannot be gone on with; the device cannot do
+            what is asked.
     """
 
     def __init__(
@@ -69,7 +72,8 @@ class Training:
         self._place = Place(self._fabric.global_rank, self._fabric.world_size)
         self._observer = observer if self._fabric.is_global_zero else _Silent()
         torch.manual_seed(recipe.seed)
-        network, reblurring = make_networks(recipe)
+        state = self._by_first_process(self._saved if resume else folder.require_unused)
+        network, reblurring = make_networks(recipe, begins=state is None)
         self._tasks = Tasks(network, reblurring, recipe.losses.weights, recipe.losses.difference)
         self._tasks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimizer = make_optimizer(list(self._tasks.parameters()), recipe.optimizer)
@@ -77,10 +81,8 @@ class Training:
             self._tasks.compile()
         self._module, self._optimizer = self._fabric.setup(self._tasks, optimizer)
         self._average = _average(self._tasks, recipe.average)
-        if resume:
-            self._restore(folder.load(recipe))
-        else:
-            folder.require_unused()
+        if state is not None:
+            self._restore(state)
 
     def run(self) -> bool:
         """Train; return whether it came to its end, rather than being stopped.
@@ -89,7 +91,7 @@ class Training:
             IfanError: a loss is no longer finite, a process was lost, or a picture cannot be read;
                 of the last two, all is saved first.
         """
-        self._prepare()
+        self._by_first_process(self._prepare)
         if self._any(self._stopped()):  # what was to be prepared may not be complete
             self._save()
             return False
@@ -116,30 +118,29 @@ class Training:
 
     def _look_around(self) -> bool:
         """Validate and save if it is time to; return whether training is to stop."""
-        stopping = self._any(self._stopped())
+        # The first process validates before it meets the others: should one be lost, it is done.
         if self._validation_is_due():
             self._validate()
+        stopping = self._any(self._stopped())
         ended = self.update == self.recipe.updates
         if stopping or ended or self._is_best or self.update % self.recipe.save_every == 0:
             self._save()
         return stopping
 
     def _prepare(self) -> None:
-        """Make the folder of the run, and decode photographs; process 0 does it for all."""
-        if self._fabric.is_global_zero:
-            self.folder.begin(self.recipe, cost(self._tasks.network))
-            data = self.recipe.data
-            if isinstance(data, SimulatedData):
-                if not data.photographs:
-                    remedy = "give it with --set data.photographs=FOLDER"
-                    raise IfanError("data.photographs", "is not given", remedy)
-                photographs = Path(data.photographs)
-                processes = max(1, self._workers)
-                decode(photographs, self.folder.photographs, processes, self._stopped)
-            # Better now than after hours: a validation set that cannot be read.
-            next(validation_pictures(self.recipe, self.folder.photographs), None)
-            self._observer.begun(self.update)
-        self._fabric.barrier()
+        """Make the folder of the run, and decode photographs."""
+        self.folder.begin(self.recipe, cost(self._tasks.network))
+        data = self.recipe.data
+        if isinstance(data, SimulatedData):
+            if not data.photographs:
+                remedy = "give it with --set data.photographs=FOLDER"
+                raise IfanError("data.photographs", "is not given", remedy)
+            photographs = Path(data.photographs)
+            processes = max(1, self._workers)
+            decode(photographs, self.folder.photographs, processes, self._stopped)
+        # Better now than after hours: a validation set that cannot be read.
+        next(validation_pictures(self.recipe, self.folder.photographs), None)
+        self._observer.begun(self.update)
 
     def _step(self, coming: Iterator[Batch]) -> None:
         """Make one update of the weights."""
@@ -250,7 +251,15 @@ class Training:
         self.folder.save(state, self.recipe, best=self._is_best)
         self._observer.saved(self.update, self.folder.last)
 
+    def _saved(self) -> dict[str, Any] | None:
+        """Return what was saved; say so if nothing was."""
+        state = self.folder.load(self.recipe)
+        if state is None:
+            _log.warning("%s: has no run to go on with; one begins", self.folder.path)
+        return state
+
     def _restore(self, state: dict[str, Any]) -> None:
+        torch.set_rng_state(state["torch_random"])
         self.update = state["update"]
         self._tasks.load_state_dict(state["tasks"])
         self._optimizer.load_state_dict(state["optimizer"])
@@ -258,6 +267,23 @@ class Training:
         if self._average is not None:
             self._average.load_state_dict(state["average"])
         self._scores = [Scored.model_validate(scored) for scored in state["scores"]]
+
+    def _by_first_process(self, task: Callable[[], Any]) -> Any:
+        """Let process 0 do something; all return what it returned, or raise what it raised.
+
+        So it alone needs to reach the folder of the run; and none takes another turn than the
+        others where a disk shows to one machine what it does not yet show to the next.
+        """
+        outcome = None
+        if self._fabric.is_global_zero:
+            try:
+                outcome = task()
+            except IfanError as refusal:
+                outcome = refusal
+        outcome = self._fabric.broadcast(outcome)
+        if isinstance(outcome, IfanError):
+            raise outcome
+        return outcome
 
     def _any(self, here: bool) -> bool:
         """Tell whether something is so in any of the processes that train together."""

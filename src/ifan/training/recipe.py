@@ -232,6 +232,7 @@ class Recipe(Settings):
         average: decay of an exponential moving average of the weights, which is then what is
             validated and kept; None is none.
         initialisation: `paper`; or `gentle`, which begins near the identity.
+        start: a model to go on from instead, of the same shape: a name, a checkpoint or a folder.
         network: what is trained.
         losses: on what.
         optimizer: how.
@@ -254,6 +255,7 @@ class Recipe(Settings):
     compile: bool = False
     average: Annotated[float, Field(gt=0, lt=1)] | None = None
     initialisation: Literal["paper", "gentle"] = "paper"
+    start: str | None = None
     network: Network = Network()
     losses: Losses = Losses()
     optimizer: Optimizer = Optimizer()

@@ -1,0 +1,33 @@
+"""Runs in processes of their own, as tests see them from outside."""
+
+from __future__ import annotations
+
+import time
+
+import psutil
+import pytest
+import torch
+
+
+def state(folder):
+    """What a run has saved last."""
+    return torch.load(folder / "checkpoint" / "last.ckpt", weights_only=True)
+
+
+def reached(folder):
+    """The update that a run has saved last, or 0."""
+    return state(folder)["update"] if (folder / "checkpoint" / "last.ckpt").exists() else 0
+
+
+def wait_for_update(folder, wanted, process):
+    """Wait until a run has saved an update."""
+    while process.poll() is None:
+        if reached(folder) >= wanted:
+            return
+        time.sleep(0.1)
+    pytest.fail(f"ended before: {process.communicate()[0]}")
+
+
+def children(pid):
+    """The processes that torchrun started."""
+    return sorted(psutil.Process(pid).children(), key=lambda child: child.create_time())
