@@ -1,12 +1,14 @@
 """How time and memory grow with the size of a photograph, as a table and a plot.
 
-    python benchmarks/growth.py [--sizes 0.5,1,2,4,8,16,24,50,100] [--repeats 2] [--memory GB]
-                                [--precision P] [--plain-up-to 2] [--plot growth.svg]
+    python benchmarks/growth.py [--sizes 0.5,1,2,4,8,16,24,50,100] [--rounds 3] [--memory GB]
+                                [--precision P] [--paper-up-to 24] [--plain-up-to 2]
+                                [--plot growth.svg]
 
 Measured are the bundled model and the paper's network (N = 17, width 32, with weights of ordinary
 size) from file to file as `ifan benchmark` does it, at the full size; and the paper's network in
-plain PyTorch (`benchmarks/plain.py`), which takes a picture as it is, up to the size that is given.
-Each measurement is in a process of its own. The plot has the network's seconds per megapixel.
+plain PyTorch (`benchmarks/plain.py`), which takes a picture as it is; both up to the size that is
+given. Each measurement is in a process of its own. The sizes take turns for several rounds and the
+best of each counts, as machines are noisy. The plot has the network's seconds per megapixel.
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ from ifan.tiling import CELL
 from plain import build
 
 WIDTH, ITERATIONS = 32, 17
-PLAIN = "plain PyTorch, N=17, width 32"
+BUNDLED, PAPER, PLAIN = "bundled model", "N=17, width 32", "plain PyTorch, N=17, width 32"
+PASSES = 2
 
 
 class Measured(NamedTuple):
@@ -54,34 +57,41 @@ class Measured(NamedTuple):
 def main() -> None:
     options = parse()
     print(f"{'':32}{'megapixels':>11}{'network':>11}{'s/MP':>9}{'file to file':>14}{'peak':>10}")
-    curves = []
     with tempfile.TemporaryDirectory() as folder:
-        paper = Path(folder) / "paper"
+        rounds = [list(one_round(options, Path(folder))) for _ in range(options.rounds)]
+    curves: dict[str, list[tuple[float, float]]] = {}
+    for turns in zip(*rounds, strict=True):
+        name, best = min(turns, key=lambda turn: turn[1].network_seconds)
+        print_row(name, best)
+        curves.setdefault(name, []).append((best.megapixels, best.seconds_per_megapixel))
+    if options.plot:
+        title = "seconds per megapixel, by megapixels"
+        options.plot.write_text(plot([Curve(*curve) for curve in curves.items()], title))
+
+
+def one_round(options: argparse.Namespace, folder: Path) -> Iterator[tuple[str, Measured]]:
+    """Measure each size once, by its way's name."""
+    paper = folder / "paper"
+    if not paper.exists():
         paper.mkdir()
         network = build(WIDTH, ITERATIONS).network
         save_safetensors(paper / WEIGHTS_NAME, network)
         export_onnx(paper / GRAPH_NAME, network)
-        for name, rows in (
-            ("bundled model", measured(options, Path(folder), None)),
-            ("N=17, width 32", measured(options, Path(folder), str(paper))),
-            (PLAIN, plainly_measured(options)),
-        ):
-            points = []
-            for row in rows:
-                print_row(name, row)
-                points.append((row.megapixels, row.seconds_per_megapixel))
-            curves.append(Curve(name, points))
-    if options.plot:
-        title = "seconds per megapixel, by megapixels"
-        options.plot.write_text(plot([curve for curve in curves if curve.points], title))
+    for megapixels in options.sizes:
+        yield BUNDLED, measured(options, megapixels, folder, None)
+        if megapixels <= options.paper_up_to:
+            yield PAPER, measured(options, megapixels, folder, str(paper))
+        if megapixels <= options.plain_up_to:
+            yield PLAIN, apart(f"plain at {megapixels:g}", plain_passes, megapixels)
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--sizes", type=numbers, default=[0.5, 1, 2, 4, 8, 16, 24, 50, 100])
-    parser.add_argument("--repeats", type=int, default=2, help="passes, of which the best counts")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of all sizes")
     parser.add_argument("--memory", type=float, help="gigabytes that a photograph may take")
     parser.add_argument("--precision", default="auto")
+    parser.add_argument("--paper-up-to", type=float, default=24, help="megapixels")
     parser.add_argument("--plain-up-to", type=float, default=2, help="megapixels; 0: not at all")
     parser.add_argument("--plot", type=Path, help="an .svg")
     return parser.parse_args()
@@ -91,26 +101,20 @@ def numbers(text: str) -> list[float]:
     return [float(part) for part in text.split(",")]
 
 
-def measured(options: argparse.Namespace, folder: Path, model: str | None) -> Iterator[Measured]:
+def measured(
+    options: argparse.Namespace, megapixels: float, folder: Path, model: str | None
+) -> Measured:
     setup = Setup(model, "openvino", options.precision, "full", options.memory)
-    benchmark = Benchmark(setup, setup.deblurrer(), options.repeats, folder)
-    for megapixels in options.sizes:
-        row = benchmark.photograph(megapixels)
-        yield Measured(megapixels, row.network_seconds, row.file_seconds, row.peak_bytes)
+    row = Benchmark(setup, setup.deblurrer(), PASSES, folder).photograph(megapixels)
+    return Measured(megapixels, row.network_seconds, row.file_seconds, row.peak_bytes)
 
 
-def plainly_measured(options: argparse.Namespace) -> Iterator[Measured]:
-    for megapixels in options.sizes:
-        if megapixels <= options.plain_up_to:
-            yield apart(f"plain at {megapixels:g}", plain_passes, megapixels, options.repeats)
-
-
-def plain_passes(megapixels: float, repeats: int) -> Measured:
+def plain_passes(megapixels: float) -> Measured:
     network = build(WIDTH, ITERATIONS)
     height, width = (-(-side // CELL) * CELL for side in size_of(megapixels))
     picture = torch.from_numpy(np.random.default_rng(0).random((1, 3, height, width), np.float32))
     seconds = []
-    for _ in range(repeats):
+    for _ in range(PASSES):
         started = time.perf_counter()
         with torch.inference_mode():
             network(picture)

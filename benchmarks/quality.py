@@ -3,8 +3,9 @@
     python benchmarks/quality.py FOLDER [--model M] [--linear]
 
 FOLDER holds pairs NAME_input.png and NAME_target.png. For each pair it prints the metrics of `ifan
-evaluate`, of the input and of the whole result, the mean change of colour in levels of 8 bits, and
-in the last line the means. For pictures in linear light, which no data set of the field has.
+evaluate`, of the input and of the whole result, the largest mean change of a channel in levels of 8
+bits, and in the last line the means. That change is in linear light: blur keeps the mean there,
+while in coded values a sharp picture is the darker one. `--linear`: the files are in linear light.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from PIL import Image
 from ifan import Deblurrer
 from ifan.evaluation.lpips import Lpips
 from ifan.evaluation.metrics import Scores, mae, psnr, ssim
+from ifan.optics.colour import linear_light
 
 Picture = NDArray[np.float32]
 
@@ -69,7 +71,8 @@ def score(
 ) -> tuple[Scores, Scores, float]:
     """Return the scores of the input and of the result, and the change of colour in levels."""
     result = deblurrer(source)
-    shift = np.abs((result - source).mean(axis=(0, 1))).max() * 255
+    change = linear_light(result) - linear_light(source)
+    shift = np.abs(change.mean(axis=(0, 1), dtype=np.float64)).max() * 255
     distances = lpips(target, [source, result])
     before, after = (
         Scores(
