@@ -22,7 +22,9 @@ demo: $(VENV)/base
 	@echo "Look at demo/sharp.jpg, or at before and after side by side: demo/sharp.compare.jpg"
 
 test: $(VENV)/dev
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	# What takes longest goes first, so that no process is left alone with it at the end.
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder \
+	    tests/cluster tests/training tests/serving tests
 
 lint: $(VENV)/dev
 	$(BIN)/ruff format --check .

@@ -68,11 +68,12 @@ class Deblurrer:
             the full size up to 2048 pixels, and 2048 above. Where that is less than the full size,
             the network's correction is enlarged and added to the picture, so what was sharp keeps
             its detail.
+        threads: that the network may take on a CPU; by default as many as there are cores.
 
     Raises:
         ModelError: the model is unknown, is not on this machine, or cannot be read.
         EngineError: the engine is not installed, or does not offer the precision.
-        ValueError: the working size is none, or the memory is not positive.
+        ValueError: the working size is none, or the memory or the threads are not positive.
     """
 
     def __init__(
@@ -83,8 +84,12 @@ class Deblurrer:
         precision: str = "auto",
         working_size: int | str = "auto",
         memory: float | None = None,
+        threads: int | None = None,
     ) -> None:
         self._working_size = parse_working_size(working_size)
+        if threads is not None and threads < 1:
+            raise ValueError(f"{threads} is no number of threads")
+        self._threads = threads
         if memory is not None and not memory > 0:
             raise ValueError(f"memory {memory} is not a positive number of gigabytes")
         self._memory = None if memory is None else memory * 1e9
@@ -95,7 +100,11 @@ class Deblurrer:
     def _network(self) -> StagedNetwork:
         model = self.model
         engine = engines.open_engine(
-            self.choice, graph=model.graph, network=model.network, compiled=compiled_folder()
+            self.choice,
+            graph=model.graph,
+            network=model.network,
+            compiled=compiled_folder(),
+            threads=self._threads,
         )
         configuration = model.description.configuration
         return StagedNetwork(engine, configuration.width, configuration.iterations)

@@ -61,9 +61,7 @@ def deblur(
     model: options.Model = None,
     engine: options.Engine = "auto",
     precision: options.Precision = "auto",
-    strength: Annotated[
-        float, typer.Option(min=0, max=1, help="How much of the correction to apply.")
-    ] = 1.0,
+    strength: options.Strength = 1.0,
     working_size: options.WorkingSize = "auto",
     memory: options.Memory = None,
     left: options.Left = None,

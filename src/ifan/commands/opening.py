@@ -20,8 +20,18 @@ def open_deblurrer(
     memory: float | None,
     *,
     verbose: bool,
+    loaded: bool = True,
 ) -> Deblurrer:
-    """Load the deblurrer that the options describe; say what it is made of if `verbose`.
+    """Open the deblurrer that the options describe; say what it is made of if `verbose`.
+
+    Args:
+        model: the option of this name.
+        engine: likewise.
+        precision: likewise.
+        working_size: likewise.
+        memory: likewise.
+        verbose: whether it is said.
+        loaded: whether the network is to be loaded now.
 
     Raises:
         typer.BadParameter: an option has a value that it cannot have.
@@ -45,7 +55,8 @@ def open_deblurrer(
         deblurrer = Deblurrer(
             model, engine=engine, precision=precision, working_size=working_size, memory=memory
         )
-        deblurrer.load()
+        if loaded:
+            deblurrer.load()
     if verbose:
         choice = deblurrer.choice
         typer.echo(

@@ -72,6 +72,9 @@ WorkingSize = Annotated[
         metavar="auto|full|N",
     ),
 ]
+Strength = Annotated[
+    float, typer.Option("--strength", min=0, max=1, help="How much of the correction to apply.")
+]
 Memory = Annotated[
     float | None,
     typer.Option(

@@ -11,6 +11,7 @@ import typer
 
 from ifan import __version__
 from ifan.commands import (
+    batch,
     benchmark,
     data,
     deblur,
@@ -38,6 +39,7 @@ app.command("defocus-map")(defocus_map.defocus_map)
 app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")
 app.command("train")(train.train)
+app.command("batch")(batch.batch)
 app.command("evaluate")(evaluate.evaluate)
 app.command("serve")(serve.serve)
 app.command("benchmark")(benchmark.benchmark)

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+
+import typer
+
+_LINE_SECONDS = 10.0
+"""Between two lines that tell how far a batch has come."""
 
 
 @contextmanager
@@ -79,6 +85,32 @@ def progress_of_training(updates: int) -> Iterator[Callable[[int, str], None] | 
     with Progress(*columns, transient=True) as bar:
         task = bar.add_task("", total=updates, said="")
         yield lambda update, said: bar.update(task, completed=update, said=said)
+
+
+@contextmanager
+def progress_of_batch() -> Iterator[Callable[[float, str], None]]:
+    """Show a bar over a batch; where there is no terminal, a line now and then.
+
+    Yields:
+        A function to call with the share that is done, 0 to 1, and what is said of it.
+    """
+    if not _interactive():
+        last = time.monotonic()
+
+        def tell(_share: float, said: str) -> None:
+            nonlocal last
+            if time.monotonic() - last > _LINE_SECONDS:
+                last = time.monotonic()
+                typer.echo(said, err=True)
+
+        yield tell
+        return
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+    columns = (SpinnerColumn(), BarColumn(), TextColumn("{task.fields[said]}"))
+    with Progress(*columns, transient=True) as bar:
+        task = bar.add_task("", total=1.0, said="starting")
+        yield lambda share, said: bar.update(task, completed=share, said=said)
 
 
 def _interactive() -> bool:

@@ -93,6 +93,7 @@ def open_engine(
     graph: Callable[[], Path],
     network: Callable[[], IFAN],
     compiled: Path | None = None,
+    threads: int | None = None,
 ) -> Engine:
     """Make the chosen engine.
 
@@ -101,15 +102,16 @@ def open_engine(
         graph: gives the network as an ONNX file; called only if the engine runs that.
         network: gives the network in PyTorch; called only if the engine runs that.
         compiled: folder for compiled graphs, if they are to be kept.
+        threads: that it may take on a CPU; None: as many as there are cores.
     """
     if choice.engine == "torch":
         from ifan.engines.torch import TorchEngine
 
-        return TorchEngine(network(), choice.device, choice.precision)
+        return TorchEngine(network(), choice.device, choice.precision, threads)
     if choice.engine == "onnxruntime":
         from ifan.engines.onnxruntime import OnnxRuntimeEngine
 
-        return OnnxRuntimeEngine(graph())
+        return OnnxRuntimeEngine(graph(), threads)
     from ifan.engines.openvino import OpenVINOEngine
 
-    return OpenVINOEngine(graph(), choice.precision, compiled)
+    return OpenVINOEngine(graph(), choice.precision, compiled, threads)

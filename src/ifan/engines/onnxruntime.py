@@ -20,12 +20,14 @@ class OnnxRuntimeEngine:
 
     Args:
         graph: the ONNX file.
+        threads: that a run takes; None: as many as there are cores.
     """
 
     memory = Memory(whole=45, encode=45, trunk=45, decode=45, feature=0.25)
 
-    def __init__(self, graph: Path) -> None:
+    def __init__(self, graph: Path, threads: int | None = None) -> None:
         self._graph = graph
+        self._threads = threads or 0  # of which ONNX Runtime makes as many as there are cores
         self._sessions: dict[tuple[tuple[str, ...], tuple[str, ...]], Any] = {}
 
     def run(self, given: Mapping[str, NDArray[Any]], wanted: tuple[str, ...]) -> list[NDArray[Any]]:
@@ -48,6 +50,7 @@ class OnnxRuntimeEngine:
             options = onnxruntime.SessionOptions()
             # Memory goes back after each picture instead of staying at the largest one's need.
             options.enable_cpu_mem_arena = False
+            options.intra_op_num_threads = self._threads
             options.log_severity_level = 4  # errors are raised; they need not be printed besides
             self._sessions[given, wanted] = onnxruntime.InferenceSession(
                 part.SerializeToString(), options, providers=["CPUExecutionProvider"]

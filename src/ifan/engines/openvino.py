@@ -33,16 +33,23 @@ _KEPT_GRAPHS = 4
 class OpenVINOEngine:
     """Runs an ONNX graph with OpenVINO.
 
-    The graph is compiled for each size that comes: a graph of free size takes more memory. A run
-    takes all cores; one at a time.
+    The graph is compiled for each size that comes: a graph of free size takes more memory. There
+    is one run at a time.
 
     Args:
         graph: the ONNX file.
         precision: number format of the arithmetic; pictures are float32 in any case.
         compiled: folder for what is compiled; None keeps nothing.
+        threads: that a run takes; None: as many as there are cores.
     """
 
-    def __init__(self, graph: Path, precision: Precision, compiled: Path | None = None) -> None:
+    def __init__(
+        self,
+        graph: Path,
+        precision: Precision,
+        compiled: Path | None = None,
+        threads: int | None = None,
+    ) -> None:
         self.memory = _MEMORY[precision]
         self._core = openvino.Core()
         self._graph = graph
@@ -51,6 +58,8 @@ class OpenVINOEngine:
             "INFERENCE_PRECISION_HINT": HINTS[precision],
             "PERFORMANCE_HINT": "LATENCY",
         }
+        if threads is not None:
+            self._hints["INFERENCE_NUM_THREADS"] = str(threads)
         self._kept = CompiledGraphs(self._core, self._hints, graph, compiled)
         self._compiled: dict[tuple[Any, ...], Any] = {}
         self._last: tuple[Any, Any, Any] = None, None, None  # key, compiled graph, request

@@ -25,11 +25,16 @@ class TorchEngine:
         network: the network; it is moved to the device.
         device: `cpu`, `cuda` or `mps`.
         precision: number format of the convolutions (automatic mixed precision).
+        threads: that PyTorch may take on a CPU in all the program; None leaves it as it is.
     """
 
     memory = Memory(whole=19, encode=11, trunk=8, decode=15, feature=0.25)
 
-    def __init__(self, network: IFAN, device: str, precision: Precision) -> None:
+    def __init__(
+        self, network: IFAN, device: str, precision: Precision, threads: int | None = None
+    ) -> None:
+        if threads is not None:
+            torch.set_num_threads(threads)
         self._device = torch.device(device)
         self._dtype = _DTYPES[precision]
         # Channels last spares the convolutions a rearrangement of their input.

@@ -172,6 +172,11 @@ def compiled_folder() -> Path:
     return _cache_folder() / "compiled"
 
 
+def shipped_folder() -> Path:
+    """Return the folder of models that came from another node: as `compiled_folder`."""
+    return _cache_folder() / "shipped"
+
+
 def _cache_folder() -> Path:
     home = os.environ.get("IFAN_HOME")
     return Path(home) if home else platformdirs.user_cache_path("ifan")

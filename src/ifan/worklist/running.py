@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import time
-import traceback
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ifan.deblurrer import Deblurrer
 from ifan.engines import Array
-from ifan.errors import EngineError, IfanError, OutputError, PictureError
+from ifan.errors import OutputError, PictureError
 from ifan.files import (
     exists,
     is_written,
@@ -34,6 +33,7 @@ from ifan.images import (
     side_by_side,
     write_photograph,
 )
+from ifan.worklist.faults import forget_variables, told
 from ifan.worklist.overlap import Steps, one_by_one, overlapped
 from ifan.worklist.tasks import STREAM, Outcome, Task
 
@@ -246,8 +246,7 @@ def _attempt(step: Callable[[_Piece], Outcome | None], piece: _Piece) -> Outcome
     piece.seconds += time.perf_counter() - started
     if outcome is None:
         return None
-    # Whoever collects outcomes would collect the pictures, too, in the frames of their tracebacks.
-    _forget_variables(outcome.error)
+    forget_variables(outcome.error)
     piece.forget_pictures()
     return outcome._replace(seconds=piece.seconds)
 
@@ -255,24 +254,8 @@ def _attempt(step: Callable[[_Piece], Outcome | None], piece: _Piece) -> Outcome
 def _step_outcome(step: Callable[[_Piece], Outcome | None], piece: _Piece) -> Outcome | None:
     try:
         return step(piece)
-    except IfanError as error:
-        return Outcome(piece.task, "failed", error)
-    except MemoryError as error:
-        remedy = "close other programs, or give a smaller picture"
-        explained: IfanError = EngineError(piece.task.source, "memory ran out", remedy)
-        explained.__cause__ = error
     except Exception as error:  # nobody's long run is to end by one photograph
-        reason = f"unexpected {type(error).__name__}: {error}"
-        explained = IfanError(piece.task.source, reason, "show more with --debug")
-        explained.__cause__ = error
-    return Outcome(piece.task, "failed", explained)
-
-
-def _forget_variables(error: BaseException | None) -> None:
-    """Empty the functions that an error came through."""
-    while error is not None:
-        traceback.clear_frames(error.__traceback__)
-        error = error.__cause__ or error.__context__
+        return Outcome(piece.task, "failed", told(error, piece.task.source))
 
 
 def _has_result(task: Task) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from ifan.deblurrer import COMPARISON_INFIX, MAP_INFIX, RESULT_INFIX
 from ifan.files import is_folder, same_file
@@ -30,7 +30,13 @@ def photographs_in(folder: Path, recursive: bool, output: Path | None) -> Iterat
             and not name.startswith(".")
             and not (output is not None and same_file(Path(parent, name), output))
         )
-        yield from (Path(parent, name) for name in sorted(names) if _is_photograph(Path(name)))
+        yield from (Path(parent, name) for name in sorted(names) if is_photograph(PurePath(name)))
+
+
+def is_photograph(path: PurePath) -> bool:
+    """Tell from its name whether a file is a photograph, and no hidden file or earlier result."""
+    is_result = path.stem.endswith((RESULT_INFIX, COMPARISON_INFIX, MAP_INFIX))
+    return is_picture_name(path) and not is_result
 
 
 def is_pattern(path: Path) -> bool:
@@ -64,7 +70,7 @@ def matches(pattern: Path, output: Path | None) -> list[Path]:
     return [
         path
         for path in found
-        if (is_folder(path) or _is_photograph(path)) and not _lies_in(path, output, root)
+        if (is_folder(path) or is_photograph(path)) and not _lies_in(path, output, root)
     ]
 
 
@@ -112,8 +118,3 @@ def _lies_in(path: Path, output: Path | None, root: Path) -> bool:
         return False
     folders = (folder for folder in (path, *path.parents) if root in folder.parents)
     return any(same_file(folder, output) for folder in folders)
-
-
-def _is_photograph(path: Path) -> bool:
-    is_result = path.stem.endswith((RESULT_INFIX, COMPARISON_INFIX, MAP_INFIX))
-    return is_picture_name(path) and not is_result

@@ -1,0 +1,3 @@
+from archives import archive, cluster, ray_home, start
+
+__all__ = ["archive", "cluster", "ray_home", "start"]
