@@ -147,6 +147,17 @@ def test_an_address_without_a_cluster_is_refused_at_once(archive, start, tmp_pat
     assert reason in said
 
 
+def test_a_batch_without_an_address_leaves_a_cluster_of_this_machine_alone(
+    archive, cluster, start, tmp_path
+):
+    assert cluster.address
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/1.jpg").write_bytes((archive / "a/IMG_000.jpg").read_bytes())
+    status, said = finish(start(tmp_path / "in", tmp_path / "out"))
+    assert status == 0, said
+    assert (tmp_path / "out/1.jpg").exists()
+
+
 def test_folders_that_do_not_go_together_are_refused(archive, start, tmp_path):
     for source, target, reason in (
         (archive, archive, "is the folder of the photographs"),

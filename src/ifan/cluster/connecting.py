@@ -46,7 +46,8 @@ def connected(address: str | None) -> Iterator[None]:
     try:
         with _without_ramblings():
             ray.init(
-                address,
+                # None would join any cluster that runs on this machine, whoever's it is.
+                "local" if address is None else address,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
                 **(own if address is None else {}),
