@@ -16,6 +16,7 @@ from ifan.datasets.simulated.outlines import hairy
 from ifan.optics import (
     Butterworth,
     Disc,
+    Dome,
     Gaussian,
     HalfDisc,
     Layer,
@@ -49,7 +50,7 @@ def point_spread_functions() -> Image.Image:
     """Rows: apertures. Columns: center, then left and right of each split, then in front."""
     rows = []
     splits: tuple[Split, ...] = (HalfDisc(0.2), Ramp(), TranslatingDisc())
-    for aperture in (Disc(), Polygon(7), Butterworth(order=6), Gaussian()):
+    for aperture in (Disc(), Polygon(7), Butterworth(order=6), Dome(), Gaussian()):
         cells = [shown(PointSpreadFunction(aperture).views(RADIUS).center)]
         ends_at_the_radius = isinstance(aperture, (Disc, Polygon))
         for split in splits:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from ifan.optics import (
     Butterworth,
     Disc,
+    Dome,
     Gaussian,
     HalfDisc,
     PointSpreadFunction,
@@ -22,6 +23,8 @@ apertures = st.sampled_from(
         Polygon(6),
         Polygon(9),
         Butterworth(),
+        Dome(),
+        Dome(1.0),
         Butterworth(order=9, cut=2, floor=0.1),
         Gaussian(),
     ]
@@ -72,7 +75,7 @@ def test_the_other_side_of_focus_turns_by_half_a_turn(psf, coc):
     np.testing.assert_array_equal(in_front.left, behind.left[::-1, ::-1])
 
 
-@given(st.sampled_from([Disc(), Polygon(6), Butterworth(), Gaussian()]), splits, cocs)
+@given(st.sampled_from([Disc(), Polygon(6), Butterworth(), Dome(), Gaussian()]), splits, cocs)
 def test_views_swap_with_the_sign(aperture, split, coc):
     """For apertures that are the same upside down."""
     psf = PointSpreadFunction(aperture, split)
@@ -139,6 +142,16 @@ def test_butterworth_is_dim_in_the_middle_and_bright_at_the_rim():
     assert 11 <= abs(offsets(row)[row.argmax()]) <= 15
 
 
+def test_a_dome_gets_dimmer_towards_the_rim_as_its_falloff_says():
+    center = PointSpreadFunction(Dome(0.8)).views(20).center
+    row = center[len(center) // 2]
+    middle = len(row) // 2
+    for distance in (5, 10, 15):
+        expected = 1 - 0.8 * (distance / 20) ** 2
+        assert row[middle + distance] / row[middle] == pytest.approx(expected, rel=0.03)
+    assert row[middle + 27] < 0.01 * row[middle]
+
+
 def test_a_gaussian_has_the_deviation_of_the_formula():
     center = PointSpreadFunction(Gaussian()).views(14.5).center
     deviation = np.sqrt((center.sum(axis=0) * offsets(center) ** 2).sum())
@@ -169,6 +182,7 @@ def test_a_polygon_with_odd_blades_stands_on_its_head_in_front_of_focus():
         lambda: Butterworth(order=0),
         lambda: Butterworth(floor=0),
         lambda: Butterworth(cut=-1),
+        lambda: Dome(1.5),
     ],
 )
 def test_impossible_choices_are_refused(impossible):

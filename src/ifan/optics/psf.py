@@ -143,6 +143,35 @@ class Butterworth:
 
 
 @dataclass(frozen=True)
+class Dome:
+    """Bright in the middle and dimmer towards the rim: 1 - falloff (d / r)^2, times the disc.
+
+    Pixels see light that comes in at a slant less well, and the rims of lens elements hold some
+    of it back, so the outer parts of an aperture give less light than its middle. It is smoothed
+    by a Gaussian, as `Butterworth` is.
+
+    Attributes:
+        falloff: what the rim lacks, in parts of the light in the middle.
+    """
+
+    falloff: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.falloff <= 1:
+            raise ValueError("falloff must be in [0, 1]")
+
+    def reach(self, radius: float) -> int:
+        """See `Aperture`."""
+        return Disc().reach(radius) + int(3 * _smoothing(radius) + 0.5)
+
+    def light(self, radius: Array, x: Array, y: Array) -> Array:
+        """See `Aperture`."""
+        part = np.minimum(np.hypot(x, y) / np.maximum(radius, 1e-6), 1)
+        dome = 1 - self.falloff * part**2
+        return _smoothed(dome * Disc().light(radius, x, y), _smoothing(radius))
+
+
+@dataclass(frozen=True)
 class Gaussian:
     """A bell with the standard deviation (2r - 1) / 4 (SYNDOF: (CoC diameter - 1) / 4).
 

@@ -14,6 +14,7 @@ from ifan.optics import (
     Butterworth,
     Disc,
     Distortion,
+    Dome,
     Gaussian,
     HalfDisc,
     Layer,
@@ -35,14 +36,19 @@ from ifan.optics import (
 
 Array = npt.NDArray[np.float32]
 
+DOMES: tuple[Aperture, ...] = tuple(Dome(falloff) for falloff in (0.2, 0.4, 0.6, 0.8))
+
 APERTURES: tuple[tuple[Aperture, ...], ...] = (
+    DOMES,
+    DOMES,
     (Disc(),),
     (Polygon(5), Polygon(6), Polygon(7), Polygon(8), Polygon(9)),
     # The parameters of RDPD.
     tuple(Butterworth(n, cut, low) for n in (3, 6, 9) for cut in (2, 2.5) for low in (0.1, 0.2)),
     (Gaussian(),),
 )
-"""Kinds of aperture, each as frequent as another, as are those of one kind."""
+"""Kinds of aperture, each line as frequent as another, as are those of one kind. Domes come twice:
+blurs of cameras that were measured point by point look most like them."""
 
 SPLITS: tuple[Split, ...] = (HalfDisc(0.1), HalfDisc(0.3), HalfDisc(0.6), Ramp())
 """How dual pixels split the light, each as frequent as another."""
