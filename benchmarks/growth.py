@@ -56,14 +56,19 @@ class Measured(NamedTuple):
 
 def main() -> None:
     options = parse()
-    print(f"{'':32}{'megapixels':>11}{'network':>11}{'s/MP':>9}{'file to file':>14}{'peak':>10}")
+    best: dict[tuple[str, float], Measured] = {}
     with tempfile.TemporaryDirectory() as folder:
-        rounds = [list(one_round(options, Path(folder))) for _ in range(options.rounds)]
+        for number in range(1, options.rounds + 1):
+            print_head(f"round {number}")
+            for name, row in one_round(options, Path(folder)):
+                print_row(name, row)
+                key = name, row.megapixels
+                best[key] = min(best.get(key, row), row, key=lambda row: row.network_seconds)
+    print_head("best of each")
     curves: dict[str, list[tuple[float, float]]] = {}
-    for turns in zip(*rounds, strict=True):
-        name, best = min(turns, key=lambda turn: turn[1].network_seconds)
-        print_row(name, best)
-        curves.setdefault(name, []).append((best.megapixels, best.seconds_per_megapixel))
+    for (name, megapixels), row in best.items():
+        print_row(name, row)
+        curves.setdefault(name, []).append((megapixels, row.seconds_per_megapixel))
     if options.plot:
         title = "seconds per megapixel, by megapixels"
         options.plot.write_text(plot([Curve(*curve) for curve in curves.items()], title))
@@ -120,6 +125,13 @@ def plain_passes(megapixels: float) -> Measured:
             network(picture)
         seconds.append(time.perf_counter() - started)
     return Measured(megapixels, min(seconds), None, peak_bytes())
+
+
+def print_head(name: str) -> None:
+    print(
+        f"{name:32}{'megapixels':>11}{'network':>11}{'s/MP':>9}{'file to file':>14}{'peak':>10}",
+        flush=True,
+    )
 
 
 def print_row(name: str, row: Measured) -> None:

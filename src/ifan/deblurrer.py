@@ -19,11 +19,11 @@ from ifan.engines import Array, Views
 from ifan.engines.memory import REMEDY, available_memory
 from ifan.engines.staged import StagedNetwork
 from ifan.errors import EngineError, OutOfMemoryError, OutputError, PictureError
-from ifan.files import require_free, same_file
 from ifan.models.store import Model, compiled_folder, open_model
+from ifan.results import default_target, require_target
 
 if TYPE_CHECKING:
-    from ifan.images import Photograph, PictureFormat, Rendition
+    from ifan.images import Photograph, Rendition
 
 Image = NDArray[Any]
 """HxWx3 or HxW; uint8, uint16, or float32 in [0, 1]; sRGB-coded."""
@@ -31,11 +31,6 @@ Image = NDArray[Any]
 AUTO_WORKING_SIZE = 2048
 """Long side in pixels up to which `auto` works at the full size. Defocus in larger photographs
 spans more pixels than any that networks are trained with."""
-
-RESULT_INFIX = ".deblurred"
-COMPARISON_INFIX = ".compare"
-MAP_INFIX = ".defocus"
-"""What stands before the suffix of a result's name."""
 
 _MAP_MARGIN = 64
 """Pixels by which a picture is continued on all sides for its defocus map: near a border, the map
@@ -305,7 +300,7 @@ class Deblurrer:
                 raise OutputError(comparison, "is the result, too", "give another name")
             for path in (target, comparison):
                 if path is not None:
-                    _require_target(path, (source, left, right), overwrite)
+                    require_target(path, (source, left, right), overwrite)
                     require_room_for(photograph, path)
             sharp = self.deblur_photograph(
                 photograph, left=sides[0], right=sides[1], strength=strength
@@ -348,7 +343,7 @@ class Deblurrer:
 
         with _naming(source):
             photograph, *sides = _read((source, left, right), page, max_pixels)
-            _require_target(target, (source, left, right), overwrite)
+            require_target(target, (source, left, right), overwrite)
             values = self._disparity(photograph, *sides)
             if output_format(target).name == "TIFF":
                 write_map(values, target, overwrite=overwrite)
@@ -428,42 +423,6 @@ class Deblurrer:
         return min(self._memory - _BASE_BYTES, available_memory())
 
 
-def default_target(source: Path, picture_format: PictureFormat | None = None) -> Path:
-    """Return where the result of `source` goes if nothing is said: `photo.deblurred.jpg`.
-
-    Args:
-        source: the photograph.
-        picture_format: that of the result; by default that of the photograph, or the nearest where
-            that one is not written.
-    """
-    return source.parent / f"{source.stem}{RESULT_INFIX}{result_suffix(source, picture_format)}"
-
-
-def result_suffix(source: Path, picture_format: PictureFormat | None = None) -> str:
-    """Return the suffix of a result: the photograph's own if that suits the format.
-
-    If the name does not tell the photograph's format, its first bytes do.
-
-    Args:
-        source: the photograph.
-        picture_format: as `default_target`.
-    """
-    from ifan.images import FORMATS, INPUT_SUFFIXES, format_of_file
-
-    named = INPUT_SUFFIXES.get(source.suffix.lower())
-    own = named or format_of_file(source)
-    if picture_format is None and own is not None:
-        picture_format = FORMATS[own.result]
-    if picture_format is None or picture_format is named:
-        return source.suffix
-    return picture_format.suffix
-
-
-def default_map_target(source: Path) -> Path:
-    """Return where the defocus map of `source` goes if nothing is said: `photo.defocus.png`."""
-    return source.parent / f"{source.stem}{MAP_INFIX}.png"
-
-
 def parse_working_size(working_size: int | str) -> int | None:
     """Return the long side in pixels that is meant, None for the full size.
 
@@ -478,21 +437,6 @@ def parse_working_size(working_size: int | str) -> int | None:
     if size < 1:
         raise ValueError(f"working size {working_size!r} is neither auto, full nor pixels")
     return size
-
-
-def _require_target(
-    target: str | os.PathLike[str],
-    views: Iterable[str | os.PathLike[str] | None],
-    overwrite: bool,
-) -> None:
-    """Refuse, before the long work, a result that could not be written or would replace a view."""
-    from ifan.images import output_format
-
-    output_format(target)
-    if any(view is not None and same_file(view, target) for view in views):
-        remedy = "choose another name or folder for the result"
-        raise OutputError(target, "is the photograph itself", remedy)
-    require_free(target, overwrite=overwrite)
 
 
 def _read(

@@ -44,7 +44,7 @@ def defocus_map(
     The map holds the disparity between dual-pixel views that the network predicts, in pixels of
     the photograph: it grows with the blur, its sign tells the two sides of the focus apart.
     """
-    from ifan.deblurrer import default_map_target
+    from ifan.results import default_map_target
 
     deblurrer = open_deblurrer(model, engine, precision, working_size, memory, verbose=verbose)
     target = output or default_map_target(source)

@@ -11,10 +11,10 @@ from pathlib import Path
 from string import Formatter
 from typing import NamedTuple
 
-from ifan.deblurrer import COMPARISON_INFIX, MAP_INFIX, RESULT_INFIX, result_suffix
 from ifan.errors import IfanError
 from ifan.files import same_file
 from ifan.images import PictureFormat
+from ifan.results import COMPARISON_INFIX, MAP_INFIX, RESULT_INFIX, result_suffix
 
 _STEM = "{stem}"
 

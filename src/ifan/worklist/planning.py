@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ifan.deblurrer import RESULT_INFIX
 from ifan.errors import OutputError, PictureError
 from ifan.files import is_folder
 from ifan.images import OUTPUT_SUFFIXES, PictureFormat
+from ifan.results import RESULT_INFIX
 from ifan.worklist.naming import Naming, Source, parse_pattern, targets, without_results
 from ifan.worklist.searching import fixed_part, is_pattern, matches, photographs_in
 from ifan.worklist.tasks import STREAM, Task

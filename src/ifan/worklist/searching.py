@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path, PurePath
 
-from ifan.deblurrer import COMPARISON_INFIX, MAP_INFIX, RESULT_INFIX
 from ifan.files import is_folder, same_file
 from ifan.images import is_picture_name
+from ifan.results import COMPARISON_INFIX, MAP_INFIX, RESULT_INFIX
 
 
 def photographs_in(folder: Path, recursive: bool, output: Path | None) -> Iterator[Path]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from ifan.deblurrer import COMPARISON_INFIX
 from ifan.errors import IfanError
+from ifan.results import COMPARISON_INFIX
 
 STREAM = Path("-")
 """Standard input as the source of the only task, standard output as its target."""
