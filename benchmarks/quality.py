@@ -1,6 +1,6 @@
 """How much a model gains on pictures whose sharp counterparts are known.
 
-    python benchmarks/quality.py FOLDER [--model M] [--linear]
+    python benchmarks/quality.py FOLDER [--model M] [--working-size S] [--linear]
 
 FOLDER holds pairs NAME_input.png and NAME_target.png. For each pair it prints the metrics of `ifan
 evaluate`, of the input and of the whole result, the largest mean change of a channel in levels of 8
@@ -33,9 +33,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model")
+    parser.add_argument("--working-size", default="full", help="as of ifan deblur")
     parser.add_argument("--linear", action="store_true", help="the pictures are in linear light")
     options = parser.parse_args()
-    deblurrer = Deblurrer(options.model, precision="fp32")
+    deblurrer = Deblurrer(options.model, precision="fp32", working_size=options.working_size)
     lpips = Lpips()
     heads = (
         f"{f'{name.upper()}, change':>{width}}"

@@ -277,7 +277,7 @@ class TestRefusals:
 
     @pytest.mark.parametrize("size", [0, -5, "0", "", "big", "1.5", 0.5, None])
     def test_working_sizes(self, size):
-        with pytest.raises(ValueError, match="is neither auto, full nor pixels"):
+        with pytest.raises(ValueError, match="is neither auto, blur, full nor pixels"):
             Deblurrer(working_size=size)
 
     def test_engines_precisions_and_models(self):
@@ -305,6 +305,13 @@ class TestWorkingSize:
         # The grain, too fine for the network to have seen it, is there as it was.
         before, after = (np.mean(fine_detail(p) * grain) for p in (photograph, sharp))
         assert after == pytest.approx(before, rel=0.05)
+
+    @pytest.mark.parametrize(("radius", "fitting"), [(3, 512), (14, 256), (28, 128)])
+    def test_blur_works_at_the_size_that_shows_the_network_the_most_of_it(
+        self, quick, radius, fitting
+    ):
+        picture = out_of_focus(leaves(512, 7), radius).clip(0, 1).astype(np.float32)
+        np.testing.assert_array_equal(quick.at("blur")(picture), quick.at(fitting)(picture))
 
     @pytest.mark.parametrize("size", [48, 49, 5000, "auto"])
     def test_one_that_is_no_smaller_is_the_full_one(self, size):

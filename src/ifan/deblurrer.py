@@ -32,6 +32,9 @@ AUTO_WORKING_SIZE = 2048
 """Long side in pixels up to which `auto` works at the full size. Defocus in larger photographs
 spans more pixels than any that networks are trained with."""
 
+_SMALLEST = 128
+"""Long side in pixels below which a picture shows too little for its blur to be judged."""
+
 _MAP_MARGIN = 64
 """Pixels by which a picture is continued on all sides for its defocus map: near a border, the map
 shows the border rather than the blur."""
@@ -59,10 +62,11 @@ class Deblurrer:
             picture.
         memory: gigabytes (10^9 bytes) that a picture may take, the program included. By default
             a large one takes little more than it has to; with more it is done sooner.
-        working_size: long side in pixels at which the network sees a picture; `full`; or `auto`:
-            the full size up to 2048 pixels, and 2048 above. Where that is less than the full size,
-            the network's correction is enlarged and added to the picture, so what was sharp keeps
-            its detail.
+        working_size: long side in pixels at which the network sees a picture; `full`; `auto`:
+            the full size up to 2048 pixels, and 2048 above; or `blur`: that, its half or its
+            quarter, whichever shows the network the most blur. Where that is less than the full
+            size, the network's correction is enlarged and added to the picture, so what was sharp
+            keeps its detail.
         threads: that the network may take on a CPU; by default as many as there are cores.
 
     Raises:
@@ -81,7 +85,8 @@ class Deblurrer:
         memory: float | None = None,
         threads: int | None = None,
     ) -> None:
-        self._working_size = parse_working_size(working_size)
+        parse_working_size(working_size)
+        self._working_size = working_size
         if threads is not None and threads < 1:
             raise ValueError(f"{threads} is no number of threads")
         self._threads = threads
@@ -128,8 +133,9 @@ class Deblurrer:
             ValueError: the working size is none.
         """
         self.load()
+        parse_working_size(working_size)
         other = copy(self)
-        other._working_size = parse_working_size(working_size)
+        other._working_size = working_size
         return other
 
     def __call__(
@@ -382,11 +388,20 @@ class Deblurrer:
         height, width = photograph.height, photograph.width
         if any((view.height, view.width) != (height, width) for view in views):
             raise ValueError("the views differ in size")
-        size = height, width
-        if self._working_size is not None:
-            size = tiling.fitted_size(height, width, self._working_size)
-        self._require_memory(height * width, size)
-        return [Rendition(view, *size) for view in views]
+        sizes = working_sizes(self._working_size, height, width)
+        self._require_memory(height * width, sizes[0])
+        choices = [[Rendition(view, *size) for view in views] for size in sizes]
+        return choices[0] if len(choices) == 1 else max(choices, key=self._blur_seen)
+
+    def _blur_seen(self, renditions: list[Rendition]) -> float:
+        """Return the mean |disparity| that the network sees, in pixels of the renditions.
+
+        Blur that is wider than what a network was trained with it hardly sees, nor blur that is
+        narrower than a pixel; so this is largest at the size where it can do most.
+        """
+        cells = self._network.disparity(_views(renditions), self._room(renditions[0]))
+        _require_finite(cells)
+        return float(np.abs(cells).mean())
 
     def _require_memory(self, pixels: int, working_size: tuple[int, int]) -> None:
         """Refuse a picture of so many pixels if it cannot fit."""
@@ -423,19 +438,38 @@ class Deblurrer:
         return min(self._memory - _BASE_BYTES, available_memory())
 
 
-def parse_working_size(working_size: int | str) -> int | None:
-    """Return the long side in pixels that is meant, None for the full size.
+def working_sizes(working_size: int | str, height: int, width: int) -> list[tuple[int, int]]:
+    """Return the sizes in pixels at which the network may see a picture, the largest first.
+
+    Args:
+        working_size: as for `Deblurrer`.
+        height: of the picture.
+        width: of the picture.
 
     Raises:
-        ValueError: it is neither `auto`, `full` nor a positive number.
+        ValueError: the working size is none.
     """
-    if working_size == "auto":
+    longest = parse_working_size(working_size)
+    sizes = [(height, width) if longest is None else tiling.fitted_size(height, width, longest)]
+    if working_size == "blur":
+        smaller = (max(sizes[0]) // 2, max(sizes[0]) // 4)
+        sizes += [tiling.fitted_size(height, width, side) for side in smaller if side >= _SMALLEST]
+    return sizes
+
+
+def parse_working_size(working_size: int | str) -> int | None:
+    """Return the largest long side in pixels that is meant, None for the full size.
+
+    Raises:
+        ValueError: it is neither `auto`, `blur`, `full` nor a positive number.
+    """
+    if working_size in ("auto", "blur"):
         return AUTO_WORKING_SIZE
     if working_size == "full":
         return None
     size = int(working_size) if str(working_size).isdecimal() else 0
     if size < 1:
-        raise ValueError(f"working size {working_size!r} is neither auto, full nor pixels")
+        raise ValueError(f"working size {working_size!r} is neither auto, blur, full nor pixels")
     return size
 
 

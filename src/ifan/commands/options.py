@@ -67,9 +67,10 @@ WorkingSize = Annotated[
     str,
     typer.Option(
         "--working-size",
-        help="Long side in pixels at which the network sees the photograph; full; or auto: at"
-        " most 2048. The result has the full size in any case.",
-        metavar="auto|full|N",
+        help="Long side in pixels at which the network sees the photograph; full; auto: at most"
+        " 2048; or blur, for heavy blur: the size that shows the network the most of it. The"
+        " result has the full size in any case.",
+        metavar="auto|blur|full|N",
     ),
 ]
 Strength = Annotated[

@@ -13,9 +13,10 @@ Missing = SkipJsonSchema[None]
 FormatName = Literal["jpeg", "png", "tiff", "webp", "avif"]
 
 _WORKING_SIZE = Field(
-    pattern="^(auto|full|[1-9][0-9]{0,4})$",
-    description="Long side in pixels at which the network sees the photograph; full; or auto: at "
-    "most 2048. The result has the full size in any case.",
+    pattern="^(auto|blur|full|[1-9][0-9]{0,4})$",
+    description="Long side in pixels at which the network sees the photograph; full; auto: at "
+    "most 2048; or blur, for heavy blur: the size that shows the network the most of it. The "
+    "result has the full size in any case.",
     examples=["auto"],
 )
 _PAGE = Field(description="Which page of a TIFF of several, from 1.")
