@@ -11,7 +11,8 @@ while in coded values a sharp picture is the darker one. `--linear`: the files a
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,21 +39,23 @@ def main() -> None:
     options = parser.parse_args()
     deblurrer = Deblurrer(options.model, precision="fp32", working_size=options.working_size)
     lpips = Lpips()
-    heads = (
-        f"{f'{name.upper()}, change':>{width}}"
-        for name, width in zip(WIDTHS, (23,) * 4, strict=True)
-    )
-    print(f"{'':12} {'   '.join(heads)} {'colour':>7}")
+    print_head()
     scores = []
-    for source in sorted(options.folder.glob("*_input.png")):
-        target = source.with_name(source.name.replace("_input", "_target"))
-        pair = read(source, options.linear), read(target, options.linear)
+    for name, pair in read_pairs(options.folder, linear=options.linear):
         scores.append(score(deblurrer, lpips, *pair))
-        print_row(source.name.removesuffix("_input.png"), *scores[-1])
-    if not scores:
-        parser.error(f"{options.folder} holds no NAME_input.png")
+        print_row(name, *scores[-1])
     before, after, shifts = zip(*scores, strict=True)
     print_row("mean", mean_of(before), mean_of(after), float(np.mean(shifts)))
+
+
+def read_pairs(folder: Path, *, linear: bool) -> Iterator[tuple[str, tuple[Picture, Picture]]]:
+    """Read the pairs of a folder, each with its name."""
+    sources = sorted(folder.glob("*_input.png"))
+    if not sources:
+        sys.exit(f"{folder} holds no NAME_input.png")
+    for source in sources:
+        target = source.with_name(source.name.replace("_input", "_target"))
+        yield source.name.removesuffix("_input.png"), (read(source, linear), read(target, linear))
 
 
 def read(path: Path, linear: bool) -> Picture:
@@ -68,7 +71,7 @@ def read(path: Path, linear: bool) -> Picture:
 
 
 def score(
-    deblurrer: Deblurrer, lpips: Lpips, source: Picture, target: Picture
+    deblurrer: Callable[[Picture], Picture], lpips: Lpips, source: Picture, target: Picture
 ) -> tuple[Scores, Scores, float]:
     """Return the scores of the input and of the result, and the change of colour in levels."""
     result = deblurrer(source)
@@ -87,13 +90,21 @@ def score(
     return before, after, float(shift)
 
 
+def print_head() -> None:
+    heads = (
+        f"{f'{name.upper()}, change':>{width}}"
+        for name, width in zip(WIDTHS, (23,) * 4, strict=True)
+    )
+    print(f"{'':14} {'   '.join(heads)} {'colour':>7}")
+
+
 def print_row(name: str, before: Scores, after: Scores, shift: float) -> None:
     cells = [
         f"{getattr(before, metric):{width}} -> {getattr(after, metric):{width}}"
         f" {getattr(after, metric) - getattr(before, metric):+{width}}"
         for metric, width in WIDTHS.items()
     ]
-    print(f"{name:12} {'   '.join(cells)} {shift:7.2f}")
+    print(f"{name:14} {'   '.join(cells)} {shift:7.2f}")
 
 
 def mean_of(scores: Sequence[Scores]) -> Scores:

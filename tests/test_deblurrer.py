@@ -277,7 +277,7 @@ class TestRefusals:
 
     @pytest.mark.parametrize("size", [0, -5, "0", "", "big", "1.5", 0.5, None])
     def test_working_sizes(self, size):
-        with pytest.raises(ValueError, match="is neither auto, blur, full nor pixels"):
+        with pytest.raises(ValueError, match="is neither auto, full nor pixels, nor blur"):
             Deblurrer(working_size=size)
 
     def test_engines_precisions_and_models(self):

@@ -332,7 +332,8 @@ class Deblurrer:
         Args:
             source: the photograph.
             target: a `.tif` gets the numbers, in pixels, as one float32 channel; other formats get
-                colours: white where it is in focus, blue and red on the two sides of the focus.
+                colours: white where it is in focus, blue and red on the two sides of the focus, and
+                a legend in the lower left corner.
             left: left dual-pixel view; for a dual-pixel model only.
             right: right dual-pixel view; for a dual-pixel model only.
             overwrite: whether a file of that name is replaced; the photograph itself never is.
@@ -345,7 +346,7 @@ class Deblurrer:
         Raises:
             IfanError: as for `deblur_file`.
         """
-        from ifan.images import coloured, output_format, write_map, write_photograph
+        from ifan.images import coloured_with_legend, output_format, write_map, write_photograph
 
         with _naming(source):
             photograph, *sides = _read((source, left, right), page, max_pixels)
@@ -354,7 +355,8 @@ class Deblurrer:
             if output_format(target).name == "TIFF":
                 write_map(values, target, overwrite=overwrite)
             else:
-                write_photograph(coloured(values, photograph.path), target, overwrite=overwrite)
+                legended = coloured_with_legend(values, photograph.path)
+                write_photograph(legended, target, overwrite=overwrite)
         return float(values.min()), float(values.max())
 
     def _disparity(
@@ -469,7 +471,7 @@ def parse_working_size(working_size: int | str) -> int | None:
         return None
     size = int(working_size) if str(working_size).isdecimal() else 0
     if size < 1:
-        raise ValueError(f"working size {working_size!r} is neither auto, blur, full nor pixels")
+        raise ValueError(f"working size {working_size!r} is neither auto, full nor pixels, nor blur")
     return size
 
 

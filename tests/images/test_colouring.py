@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ifan.images import coloured
+from ifan.images import coloured, coloured_with_legend
 
 
 def colours(values):
@@ -50,3 +50,25 @@ def test_the_result_belongs_to_the_photograph():
     assert picture.path == Path("photo.jpg")
     assert picture.alpha is None
     assert picture.pixels.shape == (3, 5, 3)
+
+
+def test_a_legend_shows_the_colours_of_the_largest_numbers_and_hides_nothing_else():
+    values = np.linspace(-3, 5, 300 * 480, dtype=np.float32).reshape(300, 480)
+    plain, legended = (
+        f(values, Path("photo.jpg")).pixels for f in (coloured, coloured_with_legend)
+    )
+    assert legended.shape == plain.shape
+    hidden = (plain != legended).any(axis=2)
+    assert hidden[-30:, :152].mean() > 0.9
+    assert not hidden[:-30].any()
+    assert not hidden[:, 152:].any()
+    bar = legended[-22, 4:148]
+    np.testing.assert_array_equal(bar[0], coloured(np.float32([[-1, 1]]), Path("a")).pixels[0, 0])
+    np.testing.assert_array_equal(bar[-1], plain[-1, -1])
+
+
+def test_a_legend_leaves_a_small_picture_alone():
+    values = np.linspace(-1, 1, 100 * 100, dtype=np.float32).reshape(100, 100)
+    np.testing.assert_array_equal(
+        coloured_with_legend(values, Path("a")).pixels, coloured(values, Path("a")).pixels
+    )

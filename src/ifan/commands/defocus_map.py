@@ -23,8 +23,8 @@ def defocus_map(
             "-o",
             parser=options.path,
             metavar="FILE",
-            help="A .png or .jpg gets colours; a .tif the numbers, in pixels, as 32-bit floats."
-            " Default: photo.defocus.png beside photo.jpg.",
+            help="A .png or .jpg gets colours and a legend; a .tif the numbers, in pixels, as"
+            " 32-bit floats. Default: photo.defocus.png beside photo.jpg.",
         ),
     ] = None,
     model: options.Model = None,

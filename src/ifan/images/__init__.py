@@ -3,7 +3,7 @@
 The only place in the project that knows pyvips.
 """
 
-from ifan.images.colouring import coloured
+from ifan.images.colouring import coloured, coloured_with_legend
 from ifan.images.comparison import side_by_side
 from ifan.images.formats import (
     FORMATS,
@@ -37,6 +37,7 @@ __all__ = [
     "PictureFormat",
     "Rendition",
     "coloured",
+    "coloured_with_legend",
     "decode_photograph",
     "encode_photograph",
     "format_of_file",
