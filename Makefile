@@ -4,6 +4,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
+# The tests that take longest go first, so that no process is left alone with them at the end. The
+# folders are named one by one: of a folder and one below it, pytest takes the upper alone.
+LONG := tests/training tests/cluster tests/serving tests/commands
+SHORT := $(filter-out $(LONG),$(patsubst %/,%,$(wildcard tests/[a-z]*/)) $(wildcard tests/test_*.py))
+
 .PHONY: help demo test lint format pictures benchmark fuzz clean
 
 help:
@@ -22,9 +27,7 @@ demo: $(VENV)/base
 	@echo "Look at demo/sharp.jpg, or at before and after side by side: demo/sharp.compare.jpg"
 
 test: $(VENV)/dev
-	# What takes longest goes first, so that no process is left alone with it at the end.
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder \
-	    tests/cluster tests/training tests/serving tests
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(LONG) $(SHORT)
 
 lint: $(VENV)/dev
 	$(BIN)/ruff format --check .
