@@ -33,7 +33,7 @@ AUTO_WORKING_SIZE = 2048
 spans more pixels than any that networks are trained with."""
 
 _SMALLEST = 128
-"""Long side in pixels below which a picture shows too little for its blur to be judged."""
+"""Long side in pixels below which a picture shows too little to be corrected."""
 
 _MAP_MARGIN = 64
 """Pixels by which a picture is continued on all sides for its defocus map: near a border, the map
@@ -64,9 +64,9 @@ class Deblurrer:
             a large one takes little more than it has to; with more it is done sooner.
         working_size: long side in pixels at which the network sees a picture; `full`; `auto`:
             the full size up to 2048 pixels, and 2048 above; or `blur`: that, its half or its
-            quarter, whichever shows the network the most blur. Where that is less than the full
-            size, the network's correction is enlarged and added to the picture, so what was sharp
-            keeps its detail.
+            quarter, wherever the network finds the most to correct. Where that is less than the
+            full size, the network's correction is enlarged and added to the picture, so what was
+            sharp keeps its detail.
         threads: that the network may take on a CPU; by default as many as there are cores.
 
     Raises:
@@ -85,8 +85,7 @@ class Deblurrer:
         memory: float | None = None,
         threads: int | None = None,
     ) -> None:
-        parse_working_size(working_size)
-        self._working_size = working_size
+        self._use_working_size(working_size)
         if threads is not None and threads < 1:
             raise ValueError(f"{threads} is no number of threads")
         self._threads = threads
@@ -133,10 +132,13 @@ class Deblurrer:
             ValueError: the working size is none.
         """
         self.load()
-        parse_working_size(working_size)
         other = copy(self)
-        other._working_size = working_size
+        other._use_working_size(working_size)
         return other
+
+    def _use_working_size(self, working_size: int | str) -> None:
+        self._working_size = parse_working_size(working_size)
+        self._suits_blur = working_size == "blur"
 
     def __call__(
         self,
@@ -233,10 +235,37 @@ class Deblurrer:
             EngineError: memory does not suffice, or the network gives values that are no numbers.
         """
         with _naming(renditions[0].path):
+            views = [rendition.view for rendition in renditions]
             room = self._room(renditions[0])
-            deblurred: Array = self._network.deblur(_views(renditions), room)[0]
-            _require_finite(deblurred)
-            return deblurred.transpose(1, 2, 0)
+            deblurred = self._run(views, room)
+            return self._most_corrected(views, deblurred, room) if self._suits_blur else deblurred
+
+    def _run(self, views: list[Array], room: float) -> Array:
+        """Run the network on views, HxWx3, and return what it makes of the first one."""
+        deblurred: Array = self._network.deblur(_planes(views), room)[0]
+        _require_finite(deblurred)
+        return deblurred.transpose(1, 2, 0)
+
+    def _most_corrected(self, views: list[Array], deblurred: Array, room: float) -> Array:
+        """Return the first view, corrected at the size where there is the most to correct.
+
+        Blur that is wider than what it was trained with a network leaves nearly as it is; in a
+        smaller picture the same blur is narrower.
+
+        Args:
+            views: HxWx3.
+            deblurred: what the network makes of the first view at its own size.
+            room: for the network.
+        """
+        height, width = views[0].shape[:2]
+        corrections = [deblurred - views[0]]
+        for side in (max(height, width) // 2, max(height, width) // 4):
+            if side >= _SMALLEST:
+                size = tiling.fitted_size(height, width, side)
+                smaller = [_resized(view, *size) for view in views]
+                corrections.append(self._run(smaller, room) - smaller[0])
+        most = max(corrections, key=lambda correction: float(np.abs(correction).mean()))
+        return np.asarray(views[0] + _resized(most, height, width), np.float32)
 
     def defocus_map(
         self, image: Image, *, left: Image | None = None, right: Image | None = None
@@ -368,7 +397,8 @@ class Deblurrer:
         renditions = self._renditions(photograph, left, right)
         height, width = renditions[0].view.shape[:2]
         room = self._room(renditions[0])
-        cells = self._network.disparity(_views(renditions, _MAP_MARGIN), room)[0, 0]
+        views = [rendition.view for rendition in renditions]
+        cells = self._network.disparity(_planes(views, _MAP_MARGIN), room)[0, 0]
         _require_finite(cells)
         # Disparities are horizontal: from cells to working pixels to pixels of the picture.
         disparity = cells * (tiling.CELL * photograph.width / width)
@@ -390,20 +420,11 @@ class Deblurrer:
         height, width = photograph.height, photograph.width
         if any((view.height, view.width) != (height, width) for view in views):
             raise ValueError("the views differ in size")
-        sizes = working_sizes(self._working_size, height, width)
-        self._require_memory(height * width, sizes[0])
-        choices = [[Rendition(view, *size) for view in views] for size in sizes]
-        return choices[0] if len(choices) == 1 else max(choices, key=self._blur_seen)
-
-    def _blur_seen(self, renditions: list[Rendition]) -> float:
-        """Return the mean |disparity| that the network sees, in pixels of the renditions.
-
-        Blur that is wider than what a network was trained with it hardly sees, nor blur that is
-        narrower than a pixel; so this is largest at the size where it can do most.
-        """
-        cells = self._network.disparity(_views(renditions), self._room(renditions[0]))
-        _require_finite(cells)
-        return float(np.abs(cells).mean())
+        size = height, width
+        if self._working_size is not None:
+            size = tiling.fitted_size(height, width, self._working_size)
+        self._require_memory(height * width, size)
+        return [Rendition(view, *size) for view in views]
 
     def _require_memory(self, pixels: int, working_size: tuple[int, int]) -> None:
         """Refuse a picture of so many pixels if it cannot fit."""
@@ -440,25 +461,6 @@ class Deblurrer:
         return min(self._memory - _BASE_BYTES, available_memory())
 
 
-def working_sizes(working_size: int | str, height: int, width: int) -> list[tuple[int, int]]:
-    """Return the sizes in pixels at which the network may see a picture, the largest first.
-
-    Args:
-        working_size: as for `Deblurrer`.
-        height: of the picture.
-        width: of the picture.
-
-    Raises:
-        ValueError: the working size is none.
-    """
-    longest = parse_working_size(working_size)
-    sizes = [(height, width) if longest is None else tiling.fitted_size(height, width, longest)]
-    if working_size == "blur":
-        smaller = (max(sizes[0]) // 2, max(sizes[0]) // 4)
-        sizes += [tiling.fitted_size(height, width, side) for side in smaller if side >= _SMALLEST]
-    return sizes
-
-
 def parse_working_size(working_size: int | str) -> int | None:
     """Return the largest long side in pixels that is meant, None for the full size.
 
@@ -471,7 +473,9 @@ def parse_working_size(working_size: int | str) -> int | None:
         return None
     size = int(working_size) if str(working_size).isdecimal() else 0
     if size < 1:
-        raise ValueError(f"working size {working_size!r} is neither auto, full nor pixels, nor blur")
+        raise ValueError(
+            f"working size {working_size!r} is neither auto, full nor pixels, nor blur"
+        )
     return size
 
 
@@ -529,11 +533,11 @@ def _require_finite(values: Array) -> None:
         raise EngineError("network", "gave values that are not numbers", remedy)
 
 
-def _views(renditions: list[Rendition], around: int = 0) -> Views:
-    """Return the renditions as the network takes them, continued by reflection on all sides."""
-    height, width = renditions[0].view.shape[:2]
+def _planes(views: list[Array], around: int = 0) -> Views:
+    """Return views, HxWx3, as the network takes them, continued by reflection on all sides."""
+    height, width = views[0].shape[:2]
     margins = ((0, 0), (0, 0), *tiling.margins(height, width, around))
-    planes = (rendition.view.transpose(2, 0, 1)[None] for rendition in renditions)
+    planes = (view.transpose(2, 0, 1)[None] for view in views)
     return tuple(np.pad(view, margins, mode="reflect") if around else view for view in planes)
 
 

@@ -17,7 +17,7 @@ from ifan.benchmarking.cost import multiplications
 from ifan.benchmarking.measuring import Measured, Setup, measure_photograph, measure_product
 from ifan.benchmarking.photographs import size_of, write_synthetic
 from ifan.benchmarking.processes import apart, go_on
-from ifan.deblurrer import Deblurrer, working_sizes
+from ifan.deblurrer import Deblurrer, parse_working_size
 from ifan.engines.without_telemetry import openvino
 from ifan.errors import EngineError
 
@@ -154,7 +154,9 @@ class Benchmark:
 
     def _multiplications(self, height: int, width: int) -> int:
         """Return what the network needs for a photograph at the size that it sees."""
-        height, width = working_sizes(self._setup.working_size, height, width)[0]
+        working_size = parse_working_size(self._setup.working_size)
+        if working_size is not None:
+            height, width = tiling.fitted_size(height, width, working_size)
         (_, below), (_, beside) = tiling.margins(height, width)
         return multiplications(self._deblurrer.model.graph(), height + below, width + beside)
 
