@@ -30,7 +30,7 @@ BANDS_PX = (1.0, 3.0, 6.0, 12.0)
 _LARGEST_SAMPLE = 512
 """Side in pixels of samples: training tasks hold all filters of a picture at once."""
 
-_SEED = 424_242
+VALIDATION_SEED = 424_242
 """Of validation scenes; not that of any training."""
 
 
@@ -77,7 +77,7 @@ def validation_pictures(
             yield examples[number], None
     elif isinstance(recipe.data, SimulatedData) and recipe.data.held_out:
         held_out = Photographs(photographs, held_out=recipe.data.held_out, validation=True)
-        simulator = SceneSimulator(held_out, recipe.data.simulation, seed=_SEED)
+        simulator = SceneSimulator(held_out, recipe.data.simulation, seed=VALIDATION_SEED)
         for number in range(recipe.validation.scenes):
             scene = simulator.scene(number)
             example = Example(

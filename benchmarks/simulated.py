@@ -1,0 +1,122 @@
+"""How models do on simulated scenes, where the blur of each pixel is known.
+
+    python benchmarks/simulated.py PHOTOGRAPHS [--models ifan-s,FILE,...] [--recipe ifan-s]
+                                   [--scenes 48]
+
+PHOTOGRAPHS is the folder that a recipe trains with. Of its photographs those are taken that the
+recipe keeps apart: no model of it has seen them. For each model it prints
+
+- the mean gain in PSNR of scenes by their mean |coc| (the scenes that training validates with),
+- the rank correlation (Spearman) of the defocus map with the true |coc|, over all scenes, a value
+  for each cell of 8x8 pixels,
+- how near sharp photographs stay to themselves: the mean PSNR and the lowest,
+- by how many levels of 255 photographs turned grey get coloured at most, on average over a picture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ifan import Deblurrer
+from ifan.datasets.photographs import Photographs, decode
+from ifan.datasets.simulated import Scene, SceneSimulator
+from ifan.evaluation.metrics import psnr
+from ifan.tiling import CELL
+from ifan.training.recipe import SimulatedData, open_recipe
+from ifan.training.validation import BANDS_PX, VALIDATION_SEED, Judged, band_gains
+
+LARGEST_SIDE = 768
+"""Of sharp photographs; their middle is taken."""
+
+
+def main() -> None:
+    options = parse()
+    scenes, photographs = pictures(options)
+    bands = [f"gain_{a:g}_{b:g}px" for a, b in zip((0.0, *BANDS_PX), BANDS_PX, strict=False)]
+    heads = [name.removeprefix("gain_").replace("_", "-") for name in bands]
+    print(f"{'':24}{''.join(f'{h:>9}' for h in heads)}{'rank':>8}{'sharp':>14}{'grey':>7}")
+    for model in options.models:
+        deblurrer = Deblurrer(model, precision="fp32", working_size="full")
+        gains = band_gains([judged(deblurrer, scene) for scene in scenes])
+        cells = "".join(f"{gains.get(band, np.nan):>+9.2f}" for band in bands)
+        kept = [psnr(deblurrer(p) / np.float32(255), p / np.float32(255)) for p in photographs]
+        grey = max(colour(deblurrer(greyed(p))) for p in photographs)
+        print(
+            f"{Path(model).name:24}{cells}{rank_correlation(deblurrer, scenes):>8.3f}"
+            f"{np.mean(kept):>7.1f}, {min(kept):.1f}{grey:>7.2f}",
+            flush=True,
+        )
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--models", type=lambda text: text.split(","), default=["ifan-s"])
+    parser.add_argument("--recipe", default="ifan-s", help="a name or a file")
+    parser.add_argument("--scenes", type=int, default=48)
+    return parser.parse_args()
+
+
+def pictures(options: argparse.Namespace) -> tuple[list[Scene], list[NDArray[np.uint8]]]:
+    """Simulate the scenes, and return them with the sharp photographs that were kept apart."""
+    data = open_recipe(options.recipe).data
+    if not isinstance(data, SimulatedData) or not data.held_out:
+        raise SystemExit(f"{options.recipe} keeps no photographs apart")
+    with tempfile.TemporaryDirectory() as folder:
+        decode(options.folder, Path(folder), processes=2, stopped=lambda: False)
+        apart = Photographs(Path(folder), held_out=data.held_out, validation=True)
+        simulator = SceneSimulator(apart, data.simulation, seed=VALIDATION_SEED)
+        scenes = [simulator.scene(number) for number in range(options.scenes)]
+        return scenes, [middle(np.asarray(photograph)) for photograph in apart]
+
+
+def middle(picture: NDArray[Any]) -> NDArray[np.uint8]:
+    top, left = (max(0, (side - LARGEST_SIDE) // 2) for side in picture.shape[:2])
+    return picture[top : top + LARGEST_SIDE, left : left + LARGEST_SIDE].copy()
+
+
+def judged(deblurrer: Deblurrer, scene: Scene) -> Judged:
+    result = deblurrer(scene.center)
+    return Judged(
+        psnr(result, scene.target),
+        0.0,
+        psnr(scene.center, scene.target),
+        float(np.abs(scene.coc).mean()),
+    )
+
+
+def rank_correlation(deblurrer: Deblurrer, scenes: list[Scene]) -> float:
+    maps = [by_cell(np.abs(deblurrer.defocus_map(scene.center))) for scene in scenes]
+    truth = [by_cell(np.abs(scene.coc)) for scene in scenes]
+    return float(np.corrcoef(ranks(np.concatenate(maps)), ranks(np.concatenate(truth)))[0, 1])
+
+
+def ranks(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the place of each value in order; equal ones share the middle of theirs."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - counts / 2)[inverse]
+
+
+def by_cell(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    height, width = (side // CELL for side in values.shape)
+    cells = values[: height * CELL, : width * CELL].reshape(height, CELL, width, CELL)
+    return np.asarray(cells.mean(axis=(1, 3)).ravel(), np.float32)
+
+
+def greyed(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.repeat(picture[..., 1:2], 3, axis=2)
+
+
+def colour(picture: NDArray[np.uint8]) -> float:
+    """Return the largest mean difference between two channels, in levels."""
+    return float(np.ptp(picture.mean(axis=(0, 1), dtype=np.float64)))
+
+
+if __name__ == "__main__":
+    main()
