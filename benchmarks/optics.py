@@ -73,6 +73,7 @@ def print_rendering(size: int, radius: float) -> None:
         Aperture,
         Butterworth,
         Disc,
+        Dome,
         Gaussian,
         HalfDisc,
         PointSpreadFunction,
@@ -81,7 +82,7 @@ def print_rendering(size: int, radius: float) -> None:
     )
 
     backgrounds = {"plane at the largest radius": radius, "slanted from sharp to largest": 0.0}
-    apertures: tuple[Aperture, ...] = (Disc(), Polygon(), Butterworth(), Gaussian())
+    apertures: tuple[Aperture, ...] = (Disc(), Polygon(), Butterworth(), Dome(), Gaussian())
     print(f"\nboth views of {size}x{size} pixels, two layers, radius up to {radius:g} px")
     print(f"{'':46}{'time':>10}{'plain':>10}{'speed-up':>10}{'differs':>10}")
     for aperture, (what, least) in product(apertures, backgrounds.items()):

@@ -71,10 +71,10 @@ def read(path: Path, linear: bool) -> Picture:
 
 
 def score(
-    deblurrer: Callable[[Picture], Picture], lpips: Lpips, source: Picture, target: Picture
+    method: Callable[[Picture], Picture], lpips: Lpips, source: Picture, target: Picture
 ) -> tuple[Scores, Scores, float]:
     """Return the scores of the input and of the result, and the change of colour in levels."""
-    result = deblurrer(source)
+    result = method(source)
     change = linear_light(result) - linear_light(source)
     shift = np.abs(change.mean(axis=(0, 1), dtype=np.float64)).max() * 255
     distances = lpips(target, [source, result])

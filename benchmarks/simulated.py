@@ -4,7 +4,7 @@
                                    [--scenes 48]
 
 PHOTOGRAPHS is the folder that a recipe trains with. Of its photographs those are taken that the
-recipe keeps apart: no model of it has seen them. For each model it prints
+recipe keeps apart: no model that it trains has seen them. For each model it prints
 
 - the mean gain in PSNR of scenes by their mean |coc| (the scenes that training validates with),
 - the rank correlation (Spearman) of the defocus map with the true |coc|, over all scenes, a value
@@ -43,6 +43,8 @@ def main() -> None:
     print(f"{'':24}{''.join(f'{h:>9}' for h in heads)}{'rank':>8}{'sharp':>14}{'grey':>7}")
     for model in options.models:
         deblurrer = Deblurrer(model, precision="fp32", working_size="full")
+        if deblurrer.dual_pixel:
+            raise SystemExit(f"{model} needs dual-pixel views")
         gains = band_gains([judged(deblurrer, scene) for scene in scenes])
         cells = "".join(f"{gains.get(band, np.nan):>+9.2f}" for band in bands)
         kept = [psnr(deblurrer(p) / np.float32(255), p / np.float32(255)) for p in photographs]

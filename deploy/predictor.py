@@ -11,7 +11,7 @@ from cog import BasePredictor, Input, Path
 sys.path.insert(0, str(FilePath(__file__).parents[1] / "src"))  # Cog copies the source only
 
 from ifan import Deblurrer
-from ifan.deblurrer import default_target
+from ifan.results import default_target
 
 
 class Predictor(BasePredictor):

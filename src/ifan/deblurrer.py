@@ -138,7 +138,7 @@ class Deblurrer:
 
     def _use_working_size(self, working_size: int | str) -> None:
         self._working_size = parse_working_size(working_size)
-        self._suits_blur = working_size == "blur"
+        self._seeks_blur = working_size == "blur"
 
     def __call__(
         self,
@@ -238,7 +238,7 @@ class Deblurrer:
             views = [rendition.view for rendition in renditions]
             room = self._room(renditions[0])
             deblurred = self._run(views, room)
-            return self._most_corrected(views, deblurred, room) if self._suits_blur else deblurred
+            return self._most_corrected(views, deblurred, room) if self._seeks_blur else deblurred
 
     def _run(self, views: list[Array], room: float) -> Array:
         """Run the network on views, HxWx3, and return what it makes of the first one."""
@@ -259,11 +259,9 @@ class Deblurrer:
         """
         height, width = views[0].shape[:2]
         corrections = [deblurred - views[0]]
-        for side in (max(height, width) // 2, max(height, width) // 4):
-            if side >= _SMALLEST:
-                size = tiling.fitted_size(height, width, side)
-                smaller = [_resized(view, *size) for view in views]
-                corrections.append(self._run(smaller, room) - smaller[0])
+        for size in sizes_for_blur(height, width)[1:]:
+            smaller = [_resized(view, *size) for view in views]
+            corrections.append(self._run(smaller, room) - smaller[0])
         most = max(corrections, key=lambda correction: float(np.abs(correction).mean()))
         return np.asarray(views[0] + _resized(most, height, width), np.float32)
 
@@ -459,6 +457,18 @@ class Deblurrer:
         if self._memory is None:
             return available_memory()
         return min(self._memory - _BASE_BYTES, available_memory())
+
+
+def sizes_for_blur(height: int, width: int) -> list[tuple[int, int]]:
+    """Return the sizes in pixels at which the working size `blur` shows a picture to the network.
+
+    Args:
+        height: the largest.
+        width: the largest.
+    """
+    sides = (max(height, width) // part for part in (2, 4))
+    smaller = [tiling.fitted_size(height, width, side) for side in sides if side >= _SMALLEST]
+    return [(height, width), *smaller]
 
 
 def parse_working_size(working_size: int | str) -> int | None:

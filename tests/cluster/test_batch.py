@@ -147,6 +147,13 @@ def test_an_address_without_a_cluster_is_refused_at_once(archive, start, tmp_pat
     assert reason in said
 
 
+def test_a_batch_that_was_given_to_a_cluster_runs_there(archive, start, tmp_path, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    status, said = finish(start(archive, tmp_path / "out"))
+    assert status == 1
+    assert said.startswith("127.0.0.1:1: does not answer")
+
+
 def test_a_batch_without_an_address_leaves_a_cluster_of_this_machine_alone(
     archive, cluster, start, tmp_path
 ):

@@ -92,6 +92,8 @@ def test_it_stops_when_it_is_told_and_leaves_nothing_behind(folder):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # Where tests run in the background, it is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as running:
         for _ in range(2):
             running.stdout.readline()  # the work begins after the table's head

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from ifan.images import coloured, coloured_with_legend
 
@@ -65,6 +66,23 @@ def test_a_legend_shows_the_colours_of_the_largest_numbers_and_hides_nothing_els
     bar = legended[-22, 4:148]
     np.testing.assert_array_equal(bar[0], coloured(np.float32([[-1, 1]]), Path("a")).pixels[0, 0])
     np.testing.assert_array_equal(bar[-1], plain[-1, -1])
+
+
+@pytest.mark.parametrize("span", [0.03, 5.0, 123.4, 1234.5, 1e15])
+@pytest.mark.parametrize("size", [(300, 700), (300, 4000)])
+def test_a_legend_keeps_its_numbers_apart(span, size):
+    values = np.full(size, np.float32(span))
+    picture = coloured_with_legend(values, Path("photo.jpg")).pixels
+    hidden = (picture != coloured(values, Path("photo.jpg")).pixels).any(axis=2)
+    if span == 1e15:  # so many digits have no room
+        return
+    rows, columns = (np.flatnonzero(hidden.any(axis=axis)) for axis in (1, 0))
+    dot = (rows[-1] - rows[0] + 1) // 15
+    words = (picture[-7 * dot : -2 * dot, columns[0] : columns[-1] + 1, 0] < 100).any(axis=0)
+    edges = np.flatnonzero(np.diff(words.astype(int)))
+    gaps = np.diff(edges)[1::2]
+    # Two gaps are wider than those between letters.
+    assert (gaps > dot).sum() >= 2
 
 
 def test_a_legend_leaves_a_small_picture_alone():

@@ -17,7 +17,7 @@ from ifan.benchmarking.cost import multiplications
 from ifan.benchmarking.measuring import Measured, Setup, measure_photograph, measure_product
 from ifan.benchmarking.photographs import size_of, write_synthetic
 from ifan.benchmarking.processes import apart, go_on
-from ifan.deblurrer import Deblurrer, parse_working_size
+from ifan.deblurrer import Deblurrer, parse_working_size, sizes_for_blur
 from ifan.engines.without_telemetry import openvino
 from ifan.errors import EngineError
 
@@ -157,6 +157,12 @@ class Benchmark:
         working_size = parse_working_size(self._setup.working_size)
         if working_size is not None:
             height, width = tiling.fitted_size(height, width, working_size)
+        sizes = [(height, width)]
+        if self._setup.working_size == "blur":
+            sizes = sizes_for_blur(height, width)
+        return sum(self._multiplications_at(*size) for size in sizes)
+
+    def _multiplications_at(self, height: int, width: int) -> int:
         (_, below), (_, beside) = tiling.margins(height, width)
         return multiplications(self._deblurrer.model.graph(), height + below, width + beside)
 

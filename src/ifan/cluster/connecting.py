@@ -33,13 +33,16 @@ def connected(address: str | None) -> Iterator[None]:
     """Be connected to a cluster.
 
     Args:
-        address: of a cluster, as `ray.init` takes it; None starts one on this machine.
+        address: of a cluster, as `ray.init` takes it; None: that of `$RAY_ADDRESS`, or else one is
+            started on this machine.
 
     Raises:
         IfanError: there is no such cluster.
     """
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # Set where a job was given to a cluster; one that merely runs on this machine is left alone.
+    address = address or os.environ.get("RAY_ADDRESS") or None
     if address is not None:
         _require_answer(address)
     own: dict[str, Any] = {"object_store_memory": _STORE_BYTES, "include_dashboard": False}
@@ -65,7 +68,9 @@ def _require_answer(address: str) -> None:
     """Refuse an address that Ray would try for minutes, or could do nothing with."""
     if address.startswith("ray://"):
         reason = "is for Ray's client, through which Ray Data does not run"
-        remedy = "give --address auto on a node, or: ray job submit -- ifan batch ..."
+        remedy = (
+            "give --address auto on a node, or: ray job submit -- ifan batch ... --address auto"
+        )
         raise IfanError(address, reason, remedy)
     host, _, port = address.rpartition(":")
     if not port.isdecimal():  # `auto`, or a name that Ray knows

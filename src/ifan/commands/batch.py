@@ -41,7 +41,7 @@ def batch(
             "--address",
             metavar="ADDRESS",
             help="Ray cluster to run on: auto (the one this machine belongs to), or HOST:6379."
-            " Default: this machine alone.",
+            " Default: that of $RAY_ADDRESS, or else this machine alone.",
         ),
     ] = None,
     workers: Annotated[

@@ -69,7 +69,7 @@ WorkingSize = Annotated[
         "--working-size",
         help="Long side in pixels at which the network sees the photograph; full; auto: at most"
         " 2048; or blur, for heavy blur: that, its half or its quarter, wherever there is the most"
-        " to correct. The result has the full size in any case.",
+        " to correct (a defocus map takes it for auto). The result has the full size in any case.",
         metavar="auto|blur|full|N",
     ),
 ]

@@ -22,12 +22,12 @@ _COLOURS = np.array(
 _SPANNED = 0.995
 
 _PAPER, _INK = 255, 40
-_BAR_WIDTH, _BAR_HEIGHT = 72, 4
+_LEAST_BAR_WIDTH, _BAR_HEIGHT = 72, 4
 _BORDER, _GAP = 2, 2
 """The legend's measures, in dots of its letters."""
 
 _DOTS_ACROSS = 240
-"""A dot is this part of the picture's width, so that the legend takes a third of it."""
+"""A dot is at most this part of the picture's width, so that the legend takes a third at most."""
 
 _LETTERS = {
     "0": "### #.# #.# #.# ###",
@@ -61,7 +61,9 @@ def coloured(values: Values, path: Path) -> Photograph:
 
 
 def coloured_with_legend(values: Values, path: Path) -> Photograph:
-    """Return the same with a legend in the lower left corner, if there is room for one.
+    """Return a map of signed numbers in colours with a legend in its corner, if there is room.
+
+    The colours are those of `coloured`, the corner is the lower left one.
 
     Args:
         values: HxW, in pixels.
@@ -70,10 +72,11 @@ def coloured_with_legend(values: Values, path: Path) -> Photograph:
     span = _span(values)
     pixels = _colours(values / span)
     height, width = values.shape
-    legend = _legend(span).repeat(max(1, width // _DOTS_ACROSS), 0)
-    legend = legend.repeat(max(1, width // _DOTS_ACROSS), 1)
-    if legend.shape[0] <= height / 2 and legend.shape[1] <= width / 2:
-        pixels[-legend.shape[0] :, : legend.shape[1]] = legend
+    legend = _legend(span)
+    rows, columns = legend.shape[:2]
+    dot = max(1, min(width // _DOTS_ACROSS, height // (2 * rows)))
+    if dot * rows <= height / 2 and dot * columns <= width / 2:
+        pixels[-dot * rows :, : dot * columns] = legend.repeat(dot, 0).repeat(dot, 1)
     return _picture(pixels, path)
 
 
@@ -92,16 +95,25 @@ def _colours(values: Values) -> Pixels:
 
 def _legend(span: float) -> Pixels:
     """Return the colours from -span to span above their numbers, a pixel a dot."""
-    texts = [_text(text) for text in (f"-{span:.1f}", "0", f"+{span:.1f} px")]
+    number = _number(span)
+    texts = [_text(text) for text in (f"-{number}", "0", f"+{number} px")]
+    # Zero stands in the middle, with room on both sides for the longer text.
+    bar_width = max(_LEAST_BAR_WIDTH, 2 * texts[2].shape[1] + texts[1].shape[1] + 4)
     height = 2 * _BORDER + _BAR_HEIGHT + _GAP + texts[0].shape[0]
-    legend = np.full((height, _BAR_WIDTH + 2 * _BORDER, 3), _PAPER, np.uint8)
-    bar = np.linspace(-1, 1, _BAR_WIDTH, dtype=np.float32)[None].repeat(_BAR_HEIGHT, 0)
+    legend = np.full((height, bar_width + 2 * _BORDER, 3), _PAPER, np.uint8)
+    bar = np.linspace(-1, 1, bar_width, dtype=np.float32)[None].repeat(_BAR_HEIGHT, 0)
     legend[_BORDER : _BORDER + _BAR_HEIGHT, _BORDER:-_BORDER] = _colours(bar)
     for text, place in zip(texts, (0, 0.5, 1), strict=True):
-        left = _BORDER + round(place * (_BAR_WIDTH - text.shape[1]))
+        left = _BORDER + round(place * (bar_width - text.shape[1]))
         words = legend[_BORDER + _BAR_HEIGHT + _GAP : -_BORDER, left : left + text.shape[1]]
         words[text] = _INK
     return legend
+
+
+def _number(span: float) -> str:
+    """Return a number with about two digits."""
+    decimals = 0 if span >= 99.95 else 1 if span >= 0.95 else 2
+    return f"{span:.{decimals}f}"
 
 
 def _text(text: str) -> npt.NDArray[np.bool_]:

@@ -240,7 +240,7 @@ class PointSpreadFunction:
     """An aperture and how dual pixels split it.
 
     Attributes:
-        aperture: `Disc`, `Polygon`, `Butterworth`, `Gaussian`, or another `Aperture`.
+        aperture: `Disc`, `Polygon`, `Butterworth`, `Dome`, `Gaussian`, or another `Aperture`.
         split: `HalfDisc`, `Ramp`, `TranslatingDisc`, or another `Split`.
     """
 

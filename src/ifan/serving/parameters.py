@@ -16,7 +16,7 @@ _WORKING_SIZE = Field(
     pattern="^(auto|blur|full|[1-9][0-9]{0,4})$",
     description="Long side in pixels at which the network sees the photograph; full; auto: at "
     "most 2048; or blur, for heavy blur: that, its half or its quarter, wherever there is the most "
-    "to correct. The result has the full size in any case.",
+    "to correct (a defocus map takes it for auto). The result has the full size in any case.",
     examples=["auto"],
 )
 _PAGE = Field(description="Which page of a TIFF of several, from 1.")

@@ -36,11 +36,11 @@ from ifan.optics import (
 
 Array = npt.NDArray[np.float32]
 
-DOMES: tuple[Aperture, ...] = tuple(Dome(falloff) for falloff in (0.2, 0.4, 0.6, 0.8))
+_DOMES: tuple[Aperture, ...] = tuple(Dome(falloff) for falloff in (0.2, 0.4, 0.6, 0.8))
 
 APERTURES: tuple[tuple[Aperture, ...], ...] = (
-    DOMES,
-    DOMES,
+    _DOMES,
+    _DOMES,
     (Disc(),),
     (Polygon(5), Polygon(6), Polygon(7), Polygon(8), Polygon(9)),
     # The parameters of RDPD.
@@ -48,7 +48,7 @@ APERTURES: tuple[tuple[Aperture, ...], ...] = (
     (Gaussian(),),
 )
 """Kinds of aperture, each line as frequent as another, as are those of one kind. Domes come twice:
-blurs of cameras that were measured point by point look most like them."""
+no lens and no sensor lets all slanted light through."""
 
 SPLITS: tuple[Split, ...] = (HalfDisc(0.1), HalfDisc(0.3), HalfDisc(0.6), Ramp())
 """How dual pixels split the light, each as frequent as another."""
