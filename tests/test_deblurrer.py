@@ -159,7 +159,7 @@ class TestPictures:
         grey = noise((20, 20), np.float32)
         colour = quick(np.repeat(grey[..., None], 3, axis=2))
         assert np.abs(quick(grey) - colour.mean(axis=2)).max() < 1e-6
-        assert np.abs(quick(grey) - grey).max() > 0.01
+        assert np.abs(quick(grey) - grey).max() > 0.002
 
     def test_bit_depths_agree(self, quick):
         eight = (leaves(32, 4) * 255).astype(np.uint8)
@@ -536,11 +536,12 @@ class TestDualPixel:
 
 class TestMemory:
     def test_with_less_the_picture_is_the_same(self):
-        picture = noise((1000, 1016, 3))
+        picture = noise((1000, 1016, 3), np.float32)
         options = {"engine": "openvino", "precision": "fp32"}
         whole, tiled = Deblurrer(**options, memory=4), Deblurrer(**options, memory=0.5)
-        assert np.array_equal(whole(picture), tiled(picture))
-        assert np.array_equal(whole.defocus_map(picture), tiled.defocus_map(picture))
+        np.testing.assert_allclose(tiled(picture), whole(picture), rtol=0, atol=1e-5)
+        maps = tiled.defocus_map(picture), whole.defocus_map(picture)
+        np.testing.assert_allclose(*maps, rtol=0, atol=1e-4)
 
     def test_too_little_is_said(self):
         with pytest.raises(EngineError, match=r"1016x1000 pixels .*more --memory"):

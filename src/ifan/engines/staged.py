@@ -27,6 +27,10 @@ DECODER_HALO = 7
 DISPARITY_HALO = 10
 """How far the stages see, in cells: 38 pixels, 53 pixels, and ten convolutions on the map."""
 
+_MOST_PIXELS = 750_000
+"""Of a tile of the encoders or the decoder, whatever room there is: in larger ones, what a layer
+hands to the next has left the processor's caches by the time it is read."""
+
 _FEATURES = 3
 """Features that are kept at a time, of 4*width channels each."""
 
@@ -141,7 +145,10 @@ class StagedNetwork:
     ) -> dict[str, NDArray[Any]]:
         """Do one stage, in tiles of as many pixels as a network of width 1 has room for."""
         try:
-            parts = tiles(*cells, halo, int(room / self._width / CELL**2))
+            pixels = room / self._width
+            if halo <= DECODER_HALO:  # small tiles with wide halos compute too much twice
+                pixels = min(pixels, _MOST_PIXELS)
+            parts = tiles(*cells, halo, int(pixels / CELL**2))
         except ValueError as error:
             raise _NoRoomError from error
         results: dict[str, NDArray[Any]] = {}
