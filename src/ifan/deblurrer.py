@@ -48,7 +48,7 @@ _BASE_BYTES = 0.35e9
 
 _TILE_BYTES = 1.2e9
 """Memory that a picture or a tile of it takes in the network if no limit is given. With more, a
-large picture takes less time by up to a quarter, as it is cut into fewer tiles or none."""
+large picture takes less time, as it is cut into fewer tiles with wide halos, or none."""
 
 
 class Deblurrer:
