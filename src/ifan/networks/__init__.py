@@ -3,6 +3,9 @@
 | figure, equation of the paper | module |
 |---|---|
 | Fig. 2, the whole network | `ifan.networks.ifan` |
+| Fig. 2, both encoders | `ifan.networks.layers` |
+| Fig. 2, filter predictor | `ifan.networks.predictor` |
+| Fig. 2, reconstructor | `ifan.networks.reconstructor` |
 | Eq. 1 and Fig. 3, iterative adaptive convolution | `ifan.networks.iac` |
 | Fig. 4, disparity map estimation | `ifan.networks.disparity` |
 | Fig. 5, reblurring | `ifan.networks.reblurring` |

@@ -26,19 +26,15 @@ from torch import Tensor, nn
 
 from ifan.networks.disparity import DisparityMapEstimator
 from ifan.networks.iac import iterative_adaptive_convolution
-from ifan.networks.ifan import (
-    IFAN,
-    DeblurringNetwork,
-    FilterPredictor,
-    Reconstructor,
-    SeparableFilterPredictor,
-)
+from ifan.networks.ifan import IFAN, DeblurringNetwork
 from ifan.networks.layers import (
     NEGATIVE_SLOPE,
     ResidualBlock,
     activated_conv3x3,
     leaky_relu_,
 )
+from ifan.networks.predictor import FilterPredictor, SeparableFilterPredictor
+from ifan.networks.reconstructor import Reconstructor
 
 
 class Baseline(DeblurringNetwork):

@@ -14,28 +14,16 @@ CVPR 2021.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from typing import ClassVar, NamedTuple, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ifan.networks.disparity import DisparityMapEstimator
-from ifan.networks.iac import (
-    PARTS,
-    TAPS,
-    SeparableFilters,
-    iterative_adaptive_convolution,
-    released_channel_order,
-)
-from ifan.networks.layers import (
-    Encoder,
-    ResidualBlock,
-    activated_conv3x3,
-    conv3x3,
-    leaky_relu_,
-)
+from ifan.networks.iac import iterative_adaptive_convolution, released_channel_order
+from ifan.networks.layers import Encoder
+from ifan.networks.predictor import FilterPredictor, SeparableFilterPredictor
+from ifan.networks.reconstructor import Reconstructor
 
 SIZE_MULTIPLE = 8
 """Height and width of a picture must be multiples of this: three stages halve the size."""
@@ -50,6 +38,7 @@ class Deblurring(NamedTuple):
         encoded: the encoder feature, from which disparity and filters are predicted; like the
             following ones Nx4*widthxH/8xW/8.
         defocused: the defocused feature e_B, which the IAC deblurs.
+        filter_feature: what a 1x1 convolution makes the filters of.
         bottleneck: the deblurred feature after the reconstructor's part at 1/8 of the size.
     """
 
@@ -57,6 +46,7 @@ class Deblurring(NamedTuple):
     disparity: Tensor
     encoded: Tensor
     defocused: Tensor
+    filter_feature: Tensor
     bottleneck: Tensor
 
 
@@ -67,144 +57,14 @@ class TrainingPass(NamedTuple):
         deblurred: the all-in-focus picture, Nx3xHxW, sRGB-coded, not clipped.
         filter_feature: what the filter predictor's last convolution makes the filters of,
             Nx4*width x H/8 x W/8, for the reblurring network; None if there is no predictor.
+        encoded: the encoder feature, Nx4*width x H/8 x W/8.
+        bottleneck: the deblurred feature after the reconstructor's part at 1/8 of the size.
     """
 
     deblurred: Tensor
     filter_feature: Tensor | None
-
-
-class FilterPredictor(nn.Module, ABC):
-    """From encoder feature and disparity map to filters (paper, Fig. 2).
-
-    Args:
-        channels: channels C of the feature that the filters are for.
-        values: how many numbers make the filters of one channel in one cell.
-    """
-
-    def __init__(self, channels: int, values: int) -> None:
-        super().__init__()
-        self.channels = channels
-        self.disparity_encoder: nn.Module = activated_conv3x3(1, channels)
-        self.fusion = nn.Sequential(
-            activated_conv3x3(2 * channels, channels),
-            ResidualBlock(channels, units=2),
-            ResidualBlock(channels, units=2),
-            activated_conv3x3(channels, channels),
-        )
-        self.refinement = nn.Sequential(
-            activated_conv3x3(channels, channels),
-            ResidualBlock(channels, units=2),
-            ResidualBlock(channels, units=2),
-        )
-        self.output = nn.Conv2d(channels, values * channels, 1)
-
-    def trunk(self, encoded: Tensor, disparity: Tensor) -> Tensor:
-        """Return the feature from which a 1x1 convolution makes the filters, NxCxhxw."""
-        fused = torch.cat((encoded, self.disparity_encoder(disparity)), dim=1)
-        return cast("Tensor", self.refinement(self.fusion(fused)))
-
-    def forward(self, encoded: Tensor, disparity: Tensor) -> Tensor:
-        """Return the whole prediction, N x values*C x h x w, which is large."""
-        return cast("Tensor", self.output(self.trunk(encoded, disparity)))
-
-    @abstractmethod
-    def copying_bias(self) -> Tensor:
-        """Return the bias of `output` whose filters copy: all taps are 0, those in the middle 1."""
-
-
-class SeparableFilterPredictor(FilterPredictor):
-    """The predictor of the filters of the IAC.
-
-    Args:
-        channels: channels C of the feature that the filters are for.
-        iterations: number of IAC iterations, the paper's N.
-        shared_filters: the vertical filter serves in both directions; at inference the
-            horizontal one is then not computed.
-    """
-
-    def __init__(self, channels: int, iterations: int, *, shared_filters: bool) -> None:
-        super().__init__(channels, iterations * PARTS)
-        self.iterations = iterations
-        self.shared_filters = shared_filters
-
-    def one_by_one(self, feature: Tensor) -> Iterator[SeparableFilters]:
-        """Yield the filters of each iteration, made of what `trunk` returns when asked for.
-
-        At 24 megapixels, N=17 and width 32 the whole prediction would take 23 GB, one iteration
-        takes 1.3 GB.
-        """
-        weight, bias = self.output.weight, cast("Tensor", self.output.bias)
-
-        def part(index: int) -> Tensor:
-            # By a convolution of its own: to cut one result apart, engines copy it.
-            rows = slice(index * self.channels, (index + 1) * self.channels)
-            return F.conv2d(feature, weight[rows], bias[rows])
-
-        for n in range(0, self.iterations * PARTS, PARTS):
-            vertical = part(n), part(n + 1), part(n + 2)
-            horizontal = (
-                vertical if self.shared_filters else (part(n + 3), part(n + 4), part(n + 5))
-            )
-            yield SeparableFilters(vertical, horizontal, part(n + 6))
-
-    def copying_bias(self) -> Tensor:
-        """Return the bias of `output` whose filters all are (0, 1, 0)."""
-        bias = torch.zeros(self.iterations, PARTS, self.channels)
-        bias[:, [TAPS // 2, TAPS + TAPS // 2]] = 1
-        return bias.flatten()
-
-
-class Reconstructor(nn.Module):
-    """From the deblurred feature to the residual picture, with skip connections (paper, Fig. 2).
-
-    Args:
-        width: base channel count.
-        output_activation: a leaky ReLU follows the last convolution, as in the released
-            implementation.
-        units: residual units at 1/8 of the size.
-    """
-
-    def __init__(self, width: int, *, output_activation: bool, units: int = 3) -> None:
-        super().__init__()
-        self.output_activation = output_activation
-        channels = 4 * width
-        self.bottleneck = nn.Sequential(
-            activated_conv3x3(channels, channels),
-            ResidualBlock(channels, units),
-            activated_conv3x3(channels, channels),
-        )
-        sizes = ((4 * width, 4 * width), (4 * width, 2 * width), (2 * width, width))
-        self.upsamplers = nn.ModuleList(
-            nn.ConvTranspose2d(coarse, fine, 4, stride=2, padding=1) for coarse, fine in sizes
-        )
-        self.refiners = nn.ModuleList(
-            nn.ModuleList((ResidualBlock(fine, units=1), ResidualBlock(fine, units=1)))
-            for _, fine in sizes
-        )
-        self.output = conv3x3(width, 3)
-
-    def forward(self, x: Tensor, skips: list[Tensor]) -> Tensor:
-        """Map the deblurred feature, Nx4*widthxH/8xW/8, to the residual; see `enlarge`."""
-        return self.enlarge(self.bottleneck(x), skips)
-
-    def enlarge(self, x: Tensor, skips: list[Tensor]) -> Tensor:
-        """Map the bottleneck's output to the residual.
-
-        Args:
-            x: what `bottleneck` returned, Nx4*widthxH/8xW/8.
-            skips: f1, f2, f3. They are taken out of the list, so that each is freed once it is
-                used: at the full size they are the largest tensors there are.
-
-        Returns:
-            The residual, Nx3xHxW.
-        """
-        for upsample, refiners in zip(self.upsamplers, self.refiners, strict=True):
-            x = leaky_relu_(upsample(x))
-            x = x + skips.pop()
-            for refine in cast("nn.ModuleList", refiners):
-                x = refine(x)
-        residual = self.output(x)
-        return leaky_relu_(residual) if self.output_activation else residual
+    encoded: Tensor
+    bottleneck: Tensor
 
 
 class DeblurringNetwork(nn.Module, ABC):
@@ -270,11 +130,13 @@ class DeblurringNetwork(nn.Module, ABC):
     def deblur_for_training(
         self, center: Tensor, left: Tensor | None = None, right: Tensor | None = None
     ) -> TrainingPass:
-        """Do what `forward` does, and return what the reblurring network needs, too."""
+        """Do what `forward` does, and return what the other training tasks need, too."""
         encoded = self.filter_encoder(self._filter_views(center, left, right))
         *skips, defocused = self.feature_extractor.pyramid(center)
         deblurred_feature, filter_feature = self.deblur_feature(encoded, defocused)
-        return TrainingPass(self.reconstructor(deblurred_feature, skips) + center, filter_feature)
+        bottleneck = self.reconstructor.bottleneck(deblurred_feature)
+        deblurred = self.reconstructor.enlarge(bottleneck, skips) + center
+        return TrainingPass(deblurred, filter_feature, encoded, bottleneck)
 
     def disparity(
         self,
@@ -366,12 +228,13 @@ class IFAN(DeblurringNetwork):
         # extractor makes the skips, which stay until the end.
         encoded = self.filter_encoder(self._filter_views(center, left, right))
         *skips, defocused = self.feature_extractor.pyramid(center)
-        bottleneck, disparity = self.trunk(encoded, defocused)
+        filter_feature, disparity = self.predict(encoded)
+        bottleneck = self.apply_filters(filter_feature, defocused)
         deblurred = self.reconstructor.enlarge(bottleneck, skips) + center
-        return Deblurring(deblurred, disparity, encoded, defocused, bottleneck)
+        return Deblurring(deblurred, disparity, encoded, defocused, filter_feature, bottleneck)
 
-    # `encode`, `trunk` and `decode` are `deblur` in three stages, for pictures that go through them
-    # tile by tile.
+    # `encode`, `predict`, `apply_filters` and `decode` are `deblur` in four stages, for pictures
+    # that go through them tile by tile.
 
     def encode(
         self, center: Tensor, left: Tensor | None = None, right: Tensor | None = None
@@ -380,21 +243,29 @@ class IFAN(DeblurringNetwork):
         encoded = self.filter_encoder(self._filter_views(center, left, right))
         return encoded, self.feature_extractor(center)
 
-    def trunk(self, encoded: Tensor, defocused: Tensor) -> tuple[Tensor, Tensor]:
-        """Do all that is done at 1/8 of the size; see N + 38 cells far.
+    def predict(self, encoded: Tensor) -> tuple[Tensor, Tensor]:
+        """Predict disparity and filters from the encoder feature; see 30 cells far.
+
+        Returns:
+            The feature of which a 1x1 convolution makes the filters, like the encoder feature, and
+            the disparity map.
+        """
+        disparity = self.disparity_estimator(encoded)
+        return self.filter_predictor.trunk(encoded, disparity), disparity
+
+    def apply_filters(self, filter_feature: Tensor, defocused: Tensor) -> Tensor:
+        """Do the IAC and what the reconstructor does at 1/8 of the size; see N + 8 cells far.
 
         Args:
-            encoded: the encoder feature.
+            filter_feature: as `predict` returned it.
             defocused: the defocused feature e_B.
 
         Returns:
-            The reconstructor's bottleneck, Nx4*widthxH/8xW/8, and the disparity map.
+            The reconstructor's bottleneck, Nx4*widthxH/8xW/8.
         """
-        disparity = self.disparity_estimator(encoded)
-        feature = self.filter_predictor.trunk(encoded, disparity)
-        filters = self.filter_predictor.one_by_one(feature)
+        filters = self.filter_predictor.one_by_one(filter_feature)
         deblurred_feature = iterative_adaptive_convolution(defocused, filters)
-        return self.reconstructor.bottleneck(deblurred_feature), disparity
+        return cast("Tensor", self.reconstructor.bottleneck(deblurred_feature))
 
     def decode(self, bottleneck: Tensor, center: Tensor) -> Tensor:
         """Do the rest of the reconstructor's work; see 53 pixels far.
@@ -402,7 +273,7 @@ class IFAN(DeblurringNetwork):
         The skips are made anew: those of a large picture, kept, would fill the memory.
 
         Args:
-            bottleneck: as `trunk` returned it.
+            bottleneck: as `apply_filters` returned it.
             center: the picture.
 
         Returns:
@@ -413,7 +284,7 @@ class IFAN(DeblurringNetwork):
 
     def deblur_feature(self, encoded: Tensor, defocused: Tensor) -> tuple[Tensor, Tensor]:
         """Apply the IAC to e_B, see `DeblurringNetwork.deblur_feature`."""
-        feature = self.filter_predictor.trunk(encoded, self.disparity_estimator(encoded))
+        feature, _ = self.predict(encoded)
         filters = self.filter_predictor.one_by_one(feature)
         return iterative_adaptive_convolution(defocused, filters), feature
 
