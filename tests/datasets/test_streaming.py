@@ -81,6 +81,20 @@ def test_grey_crops_are_grey_in_all_views(photographs):
             assert picture.std() > 1
 
 
+def test_the_true_blur_of_a_crop_is_that_of_its_own_place(photographs):
+    """Where |coc| is below half a pixel, a scene without noise is its target; elsewhere not."""
+    settings = {"coc_px": (6, 8), "sharp_share": 0, "occluded_share": 0, "electrons": (1e9, 1e9)}
+    simulation = SIMULATION.model_copy(update=settings)
+    stream = CropStream(photographs, simulation, crop=32, uses=2)
+    sharp, blurred = [], []
+    for example in stream.group(0, 12, 0.0):
+        change = np.abs(example.center.astype(float) - example.target).mean(axis=-1)
+        sharp.extend(change[np.abs(example.coc) < 0.3])
+        blurred.extend(change[np.abs(example.coc) > 4])
+    assert len(sharp) > 100
+    assert np.mean(sharp) < np.mean(blurred) / 3
+
+
 def test_sixteen_bits_stay_sixteen(photographs):
     simulation = SIMULATION.model_copy(update={"bits": 16})
     picture = CropStream(photographs, simulation, crop=32).group(0, 1, 0.0)[0].center

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage.metrics import peak_signal_noise_ratio
 
-from ifan.optics import jpeg_compressed, linear_light, quantised, srgb_coded
+from ifan.optics import ToneCurve, jpeg_compressed, linear_light, quantised, srgb_coded
 
 
 @given(st.floats(0, 1, width=32))
@@ -18,6 +18,22 @@ def test_coding_undoes_decoding(value):
 )
 def test_known_values_of_the_transfer_curve(coded, linear):
     assert linear_light(np.array([coded], np.float32))[0] == pytest.approx(linear, rel=1e-5)
+
+
+@given(st.floats(0, 1, width=32), st.floats(0.5, 2))
+def test_a_tone_curve_is_undone(value, exponent):
+    coded = np.array([value], np.float32)
+    tone = ToneCurve(exponent)
+    np.testing.assert_allclose(tone.coded(tone.light(coded)), coded, atol=1e-4)
+
+
+def test_a_tone_curve_makes_what_is_dark_darker_and_leaves_white():
+    light = np.array([0.0, 0.2, 1.0, 1.5], np.float32)
+    found = ToneCurve(1.4).coded(light)
+    np.testing.assert_allclose(found, srgb_coded(light**1.4), rtol=1e-5)
+    np.testing.assert_allclose(ToneCurve().coded(light), srgb_coded(light))
+    with pytest.raises(ValueError, match="positive"):
+        ToneCurve(0)
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])

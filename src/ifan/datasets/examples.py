@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from ifan.errors import PictureError
 from ifan.images.photograph import Pixels
 
@@ -20,6 +23,8 @@ class Example:
         left: the left dual-pixel view; None if there are no views.
         right: the right dual-pixel view; None if there are no views.
         name: what messages call it, mostly the file of the center view.
+        coc: of a simulated scene the true circle of confusion, HxW float32, see
+            `ifan.datasets.simulated.Scene`.
     """
 
     center: Pixels
@@ -27,6 +32,7 @@ class Example:
     left: Pixels | None
     right: Pixels | None
     name: str
+    coc: npt.NDArray[np.float32] | None = None
 
 
 class Examples(Protocol):

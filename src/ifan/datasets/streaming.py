@@ -160,7 +160,8 @@ class CropStream:
             name: np.rint(picture * (2**bits - 1)).astype(dtype)
             for name, picture in pictures.items()
         }
-        return Example(**levels, name=f"scene {number}: {scene.description}")
+        coc = scene.coc[y : y + self.crop, x : x + self.crop]
+        return Example(**levels, name=f"scene {number}: {scene.description}", coc=coc)
 
 
 def _likely(simulation: Simulation, wanted: tuple[float, float] | None) -> Simulation:

@@ -13,7 +13,7 @@
 are in linear light unless a name says `coded`. `docs/optics.md` has the model and its sources.
 """
 
-from ifan.optics.colour import linear_light, quantised, srgb_coded
+from ifan.optics.colour import ToneCurve, linear_light, quantised, srgb_coded
 from ifan.optics.distortion import Distortion, Vignetting
 from ifan.optics.jpeg import jpeg_compressed
 from ifan.optics.lens import ThinLens
@@ -57,6 +57,7 @@ __all__ = [
     "Sensor",
     "Split",
     "ThinLens",
+    "ToneCurve",
     "TranslatingDisc",
     "Views",
     "Vignetting",

@@ -1,7 +1,8 @@
-"""The sRGB transfer curve (IEC 61966-2-1): between coded values and linear light."""
+"""The sRGB transfer curve (IEC 61966-2-1) and tone curves: between coded values and light."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -30,6 +31,35 @@ def srgb_coded(linear: Array) -> Array:
     light = np.clip(linear, 0, 1)
     power = np.power(light, np.float32(1 / 2.4))
     return np.where(light <= 0.0031308, 12.92 * light, 1.055 * power - 0.055).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class ToneCurve:
+    """What cameras do to light besides the transfer curve: dark becomes darker, white stays.
+
+    Blur is of light; a picture shows it through this curve, and so does the picture that a scene
+    is made of.
+
+    Attributes:
+        exponent: of linear light; 1 is no curve, 1.4 a picture full of contrast.
+    """
+
+    exponent: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.exponent > 0:
+            raise ValueError("exponent must be positive")
+
+    def light(self, coded: Coded) -> Array:
+        """Return the light of a picture; like `linear_light`."""
+        linear = linear_light(coded)
+        return linear if self.exponent == 1 else linear ** np.float32(1 / self.exponent)
+
+    def coded(self, light: Array) -> Array:
+        """Return the picture of light, which is clipped to [0, 1]; like `srgb_coded`."""
+        if self.exponent == 1:
+            return srgb_coded(light)
+        return srgb_coded(np.clip(light, 0, 1) ** np.float32(self.exponent))
 
 
 def quantised(coded: Array, bits: int) -> Array:

@@ -148,27 +148,38 @@ class Dome:
 
     Pixels see light that comes in at a slant less well, and the rims of lens elements hold some
     of it back, so the outer parts of an aperture give less light than its middle. It is smoothed
-    by a Gaussian, as `Butterworth` is.
+    by a Gaussian, as `Butterworth` is, and more if it is soft.
 
     Attributes:
         falloff: what the rim lacks, in parts of the light in the middle.
+        softness: standard deviation in pixels of a further Gaussian, which does not grow with the
+            blur, for blurs of a radius of one pixel or more: aberrations out of focus, large
+            pixels, or the few rays that a light field is refocused from.
     """
 
     falloff: float = 0.5
+    softness: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.falloff <= 1:
             raise ValueError("falloff must be in [0, 1]")
+        if self.softness < 0:
+            raise ValueError("softness must be at least 0")
 
     def reach(self, radius: float) -> int:
         """See `Aperture`."""
-        return Disc().reach(radius) + int(3 * _smoothing(radius) + 0.5)
+        return Disc().reach(radius) + int(3 * float(self._deviation(np.asarray(radius))) + 0.5)
 
     def light(self, radius: Array, x: Array, y: Array) -> Array:
         """See `Aperture`."""
         part = np.minimum(np.hypot(x, y) / np.maximum(radius, 1e-6), 1)
         dome = 1 - self.falloff * part**2
-        return _smoothed(dome * Disc().light(radius, x, y), _smoothing(radius))
+        return _smoothed(dome * Disc().light(radius, x, y), self._deviation(radius))
+
+    def _deviation(self, radius: Array) -> Array:
+        # Up to a radius of 1/2 there is no softness: without defocus there is a single pixel.
+        soft = self.softness * np.clip(2 * radius - 1, 0, 1)
+        return np.asarray(np.hypot(_smoothing(radius), soft))
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,19 @@ def test_the_disparity_between_the_views_has_the_sign_of_the_coc(photographs):
         assert found * np.sign(scene.coc[0, 0]) >= 1
 
 
+def test_the_tone_of_a_camera_decides_in_which_light_blur_adds_up(photographs):
+    """With a contrasty tone curve, bright things out of focus shine less."""
+    blur = {"sharp_share": 0, "coc_px": (6, 8), "occluded_share": 0, "distorted_share": 0}
+    blur |= {"smallest_zoom": 1, "highlight_gain": 1}
+    plain, contrasty = (
+        simulator(photographs, tone=(exponent, exponent), electrons=(1e8, 1e8), **blur).scene(4)
+        for exponent in (1, 2)
+    )
+    np.testing.assert_allclose(plain.target, contrasty.target, atol=1.5 / 255)
+    np.testing.assert_array_equal(plain.coc, contrasty.coc)
+    assert contrasty.center.mean() < plain.center.mean() - 0.2 / 255
+
+
 def test_compressed_scenes_lose_detail_and_their_target_does_not(photographs):
     clean = {"electrons": (1e8, 1e8), "sharp_share": 1}
     plain, compressed = (

@@ -23,6 +23,7 @@ from ifan.optics import (
     Ramp,
     Sensor,
     Split,
+    ToneCurve,
     TranslatingDisc,
     Views,
     Vignetting,
@@ -30,25 +31,28 @@ from ifan.optics import (
     jpeg_compressed,
     quantised,
     render,
-    srgb_coded,
     visible_coc,
 )
 
 Array = npt.NDArray[np.float32]
 
 _DOMES: tuple[Aperture, ...] = tuple(Dome(falloff) for falloff in (0.2, 0.4, 0.6, 0.8))
+_SOFT_DOMES = tuple(
+    Dome(falloff, softness) for falloff in (0.4, 0.7, 0.9) for softness in (0.5, 1.0, 1.5)
+)
 
 APERTURES: tuple[tuple[Aperture, ...], ...] = (
     _DOMES,
-    _DOMES,
+    _SOFT_DOMES,
+    _SOFT_DOMES,
     (Disc(),),
     (Polygon(5), Polygon(6), Polygon(7), Polygon(8), Polygon(9)),
     # The parameters of RDPD.
     tuple(Butterworth(n, cut, low) for n in (3, 6, 9) for cut in (2, 2.5) for low in (0.1, 0.2)),
     (Gaussian(),),
 )
-"""Kinds of aperture, each line as frequent as another, as are those of one kind. Domes come twice:
-no lens and no sensor lets all slanted light through."""
+"""Kinds of aperture, each line as frequent as another, as are those of one kind. Domes come
+oftest: no lens and no sensor lets all slanted light through, and real blurs have soft rims."""
 
 SPLITS: tuple[Split, ...] = (HalfDisc(0.1), HalfDisc(0.3), HalfDisc(0.6), Ramp())
 """How dual pixels split the light, each as frequent as another."""
@@ -84,6 +88,7 @@ class Camera:
         distortion: how it bends the picture.
         vignetting: how it darkens the corners.
         sensor: its noise.
+        tone: how it develops light.
         jpeg_quality: of the views, or None: they are not compressed.
         bits: a sample.
     """
@@ -93,6 +98,7 @@ class Camera:
     distortion: Distortion
     vignetting: Vignetting
     sensor: Sensor
+    tone: ToneCurve
     jpeg_quality: int | None
     bits: int
 
@@ -122,15 +128,15 @@ class Camera:
             left=self._developed(noisy.left),
             right=self._developed(noisy.right),
             # Vignetting and distortion are in the target, too: they are not what is to be mended.
-            target=quantised(srgb_coded(target), self.bits),
+            target=quantised(self.tone.coded(target), self.bits),
             coc=self.distortion.apply_to_map(coc, bend) if bend else coc,
         )
 
     def _through_the_lens(self, picture: Array, margin: int) -> Array:
         return self.vignetting.apply(self.distortion.apply(picture, margin) if margin else picture)
 
-    def _developed(self, linear: Array) -> Array:
-        coded = quantised(srgb_coded(linear), self.bits)
+    def _developed(self, light: Array) -> Array:
+        coded = quantised(self.tone.coded(light), self.bits)
         return coded if self.jpeg_quality is None else jpeg_compressed(coded, self.jpeg_quality)
 
 
@@ -158,6 +164,7 @@ def random_camera(random: np.random.Generator, settings: Simulation, *, sharp: b
             electrons=log_uniform(random, settings.electrons),
             read_noise=log_uniform(random, settings.read_noise),
         ),
+        tone=ToneCurve(log_uniform(random, settings.tone)),
         jpeg_quality=int(random.integers(low, high + 1)) if compressed else None,
         bits=settings.bits,
     )

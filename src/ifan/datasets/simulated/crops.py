@@ -1,4 +1,4 @@
-"""Sharp pieces of photographs, in linear light."""
+"""Sharp pieces of photographs, and their light."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from ifan.optics import linear_light
+from ifan.optics import ToneCurve
 
 Array = npt.NDArray[np.float32]
 Photograph = npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | Array
@@ -80,9 +80,9 @@ class Window:
     columns: tuple[int, int]
     mirrored: bool
 
-    def colour(self, height: int, width: int) -> Array:
-        """Return the piece in linear light, height x width x 3, scaled down if it is larger."""
-        return scaled_down(linear_light(self.pixels), height, width)
+    def colour(self, height: int, width: int, tone: ToneCurve) -> Array:
+        """Return the light of the piece, height x width x 3, scaled down if it is larger."""
+        return scaled_down(tone.light(self.pixels), height, width)
 
     def nearest(self, values: Array, height: int, width: int) -> Array:
         """Cut the same piece out of a map of the photograph's size; its values are not mixed."""

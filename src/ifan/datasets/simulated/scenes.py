@@ -13,7 +13,7 @@ from ifan.datasets.simulated.crops import Photograph, Window, sharp_window
 from ifan.datasets.simulated.depths import BACKDROPS, coc_of_depth, layers_of_depth, slanted
 from ifan.datasets.simulated.outlines import random_outline
 from ifan.datasets.simulated.settings import Simulation, log_uniform
-from ifan.optics import Layer
+from ifan.optics import Layer, ToneCurve
 
 Array = npt.NDArray[np.float32]
 
@@ -102,10 +102,10 @@ class SceneSimulator:
         camera = random_camera(random, settings, sharp=sharp)
         margins = camera.margins(largest, settings.height, settings.width)
         size = (settings.height + 2 * sum(margins), settings.width + 2 * sum(margins))
-        layers, what = self._backdrop(random, largest, size)
+        layers, what = self._backdrop(random, largest, size, camera.tone)
         in_front = []
         if random.random() < settings.occluded_share:
-            in_front = self._cut_outs(random, largest, layers, size)
+            in_front = self._cut_outs(random, largest, layers, size, camera.tone)
         pictures = camera.photograph([*layers, *in_front], margins, random)
         return Scene(
             **vars(pictures),
@@ -113,10 +113,10 @@ class SceneSimulator:
         )
 
     def _backdrop(
-        self, random: np.random.Generator, largest: float, size: tuple[int, int]
+        self, random: np.random.Generator, largest: float, size: tuple[int, int], tone: ToneCurve
     ) -> tuple[list[Layer], str]:
         """Make what fills the picture, and say what it is."""
-        window, colour = self._piece(random, size)
+        window, colour = self._piece(random, size, tone)
         depth = None if self.depths is None else self.depths[window.number]
         if depth is not None:
             self._check_depth(window.number, depth)
@@ -131,6 +131,7 @@ class SceneSimulator:
         largest: float,
         behind: list[Layer],
         size: tuple[int, int],
+        tone: ToneCurve,
     ) -> list[Layer]:
         """Cut things out of other pieces and put them in front, the nearest last."""
         count = int(random.integers(1, self.settings.most_occluders + 1))
@@ -142,17 +143,19 @@ class SceneSimulator:
             cocs[0] = 0
         layers = []
         for coc in np.sort(cocs)[::-1]:
-            _, colour = self._piece(random, size)
+            _, colour = self._piece(random, size, tone)
             surface: float | Array = float(coc)
             if random.random() < 0.2:
                 surface = slanted(random, size, (max(coc - 0.2 * largest, -largest), coc))
             layers.append(Layer(colour, surface, random_outline(random, *size)))
         return layers
 
-    def _piece(self, random: np.random.Generator, size: tuple[int, int]) -> tuple[Window, Array]:
+    def _piece(
+        self, random: np.random.Generator, size: tuple[int, int], tone: ToneCurve
+    ) -> tuple[Window, Array]:
         """Cut a sharp piece out of a photograph; in half of them bright light is brighter."""
         window = sharp_window(self.photographs, random, *size, self.settings.smallest_zoom)
-        colour = window.colour(*size)
+        colour = window.colour(*size, tone)
         if random.random() < 0.5:
             gain = log_uniform(random, (1, self.settings.highlight_gain))
             colour = _with_highlights(colour, gain)

@@ -30,6 +30,8 @@ class Simulation(BaseModel):
         fringed_share: how many have coloured fringes along defocused edges.
         fringe_px: the largest difference in coc between green and another colour.
         distorted_share: how many have radial distortion and vignetting.
+        tone: range of `ifan.optics.ToneCurve.exponent`; another curve than that of the photographs,
+            whose own is not known, makes other light of them.
         compressed_share: how many have views that went through JPEG compression.
         jpeg_quality: range of its quality.
     """
@@ -50,12 +52,13 @@ class Simulation(BaseModel):
     fringed_share: Share = 0.2
     fringe_px: Annotated[float, Field(ge=0, le=3)] = 0.5
     distorted_share: Share = 0.3
+    tone: tuple[PositiveFloat, PositiveFloat] = (0.9, 1.5)
     compressed_share: Share = 0.0
     jpeg_quality: tuple[PositiveInt, PositiveInt] = (75, 98)
 
     @model_validator(mode="after")
     def _ranges_ascend(self) -> Self:
-        for name in ("coc_px", "electrons", "read_noise", "jpeg_quality"):
+        for name in ("coc_px", "electrons", "read_noise", "tone", "jpeg_quality"):
             low, high = getattr(self, name)
             if low > high:
                 raise ValueError(f"{name} must go from the smaller to the larger value")
