@@ -30,6 +30,8 @@ from ifan.models.headers import read_header
 from ifan.models.store import available_models, download_model, export_model, import_model
 from ifan.networks import IFAN, ReblurringNetwork
 
+BUNDLED = ["ifan-s", "ifan-m"]
+
 
 def small_network(**variant):
     torch.manual_seed(0)
@@ -69,18 +71,22 @@ def assert_weights_of(model, network):
 # --- the bundled model -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [None, "ifan-s", "IFAN-S"])
-def test_the_bundled_model_is_there_by_name_and_by_default(name):
-    model = open_model(name)
-    assert model.name == model.entry.name == "ifan-s"
+@pytest.mark.parametrize(
+    ("asked", "name"),
+    [(None, "ifan-s"), ("ifan-s", "ifan-s"), ("IFAN-S", "ifan-s"), ("ifan-m", "ifan-m")],
+)
+def test_the_bundled_models_are_there_by_name_and_one_by_default(asked, name):
+    model = open_model(asked)
+    assert model.name == model.entry.name == name
     assert model.has_graph
     assert model.graph() == model.shipped_graph
     assert model.description.configuration == model.entry.configuration
     assert model.description.sample_bits == model.entry.sample_bits
 
 
-def test_the_bundled_model_has_a_card():
-    assert len((open_model().weights.parent / "README.md").read_text()) > 500
+@pytest.mark.parametrize("name", BUNDLED)
+def test_a_bundled_model_has_a_card(name):
+    assert f"# Model card: {name}" in (open_model(name).weights.parent / "README.md").read_text()
 
 
 def test_the_bundled_model_needs_no_pytorch():
@@ -96,8 +102,9 @@ assert not heavy, heavy
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_the_bundled_graph_and_weights_are_the_same_model():
-    model = open_model()
+@pytest.mark.parametrize("name", BUNDLED)
+def test_a_bundled_graph_and_weights_are_the_same_model(name):
+    model = open_model(name)
     picture = np.random.default_rng(0).random((1, 3, 72, 104), np.float32)
     session = onnxruntime.InferenceSession(model.graph(), providers=["CPUExecutionProvider"])
     found = session.run(["deblurred", "disparity"], {"center": picture})
@@ -254,7 +261,7 @@ def test_imports_under_the_home_folder(released, home):
     model = import_model(released)
     assert model.weights == home / "models" / "mine" / "model.safetensors"
     assert_weights_of(open_model("mine"), small_network())
-    assert [m.name for m in available_models()] == ["ifan-s", "mine"]
+    assert [m.name for m in available_models()] == [*BUNDLED, "mine"]
 
 
 def test_imports_under_a_name_of_its_own_with_its_samples(released):
@@ -285,7 +292,7 @@ def test_import_keeps_the_reblurring_network_and_the_samples(tmp_path):
     assert model.description.sample_bits == 16
 
 
-@pytest.mark.parametrize("name", ["../x", "a/b", ".hidden", "a b", "-x", "ifan-s", "IFAN-S"])
+@pytest.mark.parametrize("name", ["../x", "a/b", ".hidden", "a b", "-x", "ifan-s", "IFAN-M"])
 def test_names_that_cannot_be_are_refused(released, home, name):
     with pytest.raises(ModelError, match="cannot be the name of an imported model; give --name"):
         import_model(released, name)
@@ -315,13 +322,13 @@ def test_what_is_no_checkpoint_is_not_imported(tmp_path, home):
 
 def test_a_folder_that_a_failed_import_left_is_no_model(home, released):
     (home / "models" / "mine").mkdir(parents=True)
-    assert [m.name for m in available_models()] == ["ifan-s"]
+    assert [m.name for m in available_models()] == BUNDLED
     (home / "models" / "yours" / "model.safetensors").mkdir(parents=True)
-    assert [m.name for m in available_models()] == ["ifan-s"]
+    assert [m.name for m in available_models()] == BUNDLED
     with pytest.raises(ModelError, match="neither a file nor a model that is known"):
         open_model("mine")
     import_model(released)
-    assert [m.name for m in available_models()] == ["ifan-s", "mine"]
+    assert [m.name for m in available_models()] == [*BUNDLED, "mine"]
 
 
 # --- graphs ------------------------------------------------------------------------------------
@@ -443,7 +450,7 @@ def test_the_archive_serves_the_other_checkpoints_too(archive):
     download_model("IFAN_8", address=address)
     path.unlink()
     download_model("IFAN_16bit", address=address)
-    assert [m.name for m in available_models()] == ["ifan-s", "IFAN_16bit", "IFAN_8"]
+    assert [m.name for m in available_models()] == [*BUNDLED, "IFAN_16bit", "IFAN_8"]
 
 
 def damage_in_the_middle(archive):
@@ -521,10 +528,10 @@ def test_a_wrong_checksum_or_archive_imports_nothing(archive):
         download_model("IFAN_8", address=address, sha256="0" * 64)
     with pytest.raises(DownloadError, match=r"does not hold IFAN_44\.pytorch"):
         download_model("IFAN_44", address=address)
-    assert [m.name for m in available_models()] == ["ifan-s"]
+    assert [m.name for m in available_models()] == BUNDLED
 
 
-@pytest.mark.parametrize("name", ["ifan-s", "nonsense"])
+@pytest.mark.parametrize("name", [*BUNDLED, "nonsense"])
 def test_only_released_models_are_downloaded(name):
     with pytest.raises(ModelError, match=r"is no model that is downloaded; choose one of IFAN, "):
         download_model(name)
@@ -592,6 +599,50 @@ def test_the_16_bits_of_a_model_stand_in_what_is_exported(tmp_path):
     for graph in (tmp_path / "out.onnx", model.graph()):
         (entry,) = onnx.load(graph).metadata_props
         assert '"sample_bits": 16' in entry.value
+
+
+def test_half_the_size_is_the_same_model_rounded_with_and_without_pytorch(tmp_path):
+    """The weights in float16, of which graph and checkpoint give the same picture."""
+    sizes = {}
+    for suffix in (".safetensors", ".onnx"):
+        for half in (False, True):
+            path = tmp_path / f"{half}{suffix}"
+            export_model(open_model(), path, half=half)
+            sizes[suffix, half] = path.stat().st_size
+        assert sizes[suffix, True] < 0.52 * sizes[suffix, False]
+    picture = np.random.default_rng(0).random((1, 3, 72, 104), np.float32)
+    graph = tmp_path / "True.onnx"
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    (found,) = session.run(["deblurred"], {"center": picture})
+    rounded = open_model(tmp_path / "True.safetensors")
+    assert rounded.description == open_model().description
+    with torch.no_grad():
+        expected, whole = (
+            model.network()(torch.from_numpy(picture)).numpy() for model in (rounded, open_model())
+        )
+    assert np.abs(found - expected).max() < 1e-3  # biases of the graph stay float32
+    assert 0 < np.abs(expected - whole).max() < 2e-3
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".safetensors"])
+def test_weights_that_half_the_size_cannot_hold_are_refused(tmp_path, suffix):
+    network = small_network()
+    network.reconstructor.output.weight.data[0, 0, 0, 0] = 1e5
+    save_safetensors(tmp_path / "m.safetensors", network)
+    model = open_model(tmp_path / "m.safetensors")
+    with pytest.raises(ModelError, match=rf"out\{suffix}: cannot hold these weights.* --half"):
+        export_model(model, tmp_path / f"out{suffix}", half=True)
+    assert not (tmp_path / f"out{suffix}").exists()
+
+
+def test_the_released_form_and_a_graph_without_onnx_are_not_made_half(tmp_path, without):
+    with pytest.raises(
+        OutputError, match=r"out\.pth: would be of another kind .* leave out --half"
+    ):
+        export_model(open_model(), tmp_path / "out.pth", half=True)
+    without("onnx")
+    with pytest.raises(ModelError, match=r"out\.onnx: needs the package onnx"):
+        export_model(open_model(), tmp_path / "out.onnx", half=True)
 
 
 @pytest.mark.parametrize("name", ["out.zip", "out", "onnx"])

@@ -142,6 +142,9 @@ def export(
             "--output", "-o", help="The file: .onnx, .safetensors or .pytorch (released)."
         ),
     ],
+    half: Annotated[
+        bool, typer.Option("--half", help="Round the weights to 16 bits: half the size.")
+    ] = False,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Write a model as ONNX, as safetensors, or as the released code wants it.
@@ -150,7 +153,7 @@ def export(
     """
     from ifan.models import store
 
-    store.export_model(store.open_model(name), output, overwrite=overwrite)
+    store.export_model(store.open_model(name), output, half=half, overwrite=overwrite)
     typer.echo(f"{name} -> {output}")
 
 

@@ -27,7 +27,13 @@ from ifan.models.configuration import (
     Configuration,
     Description,
 )
-from ifan.models.headers import damaged, faults_told, is_safetensors, not_an_ifan
+from ifan.models.headers import (
+    damaged,
+    faults_told,
+    is_safetensors,
+    not_an_ifan,
+    too_large_for_half,
+)
 from ifan.networks import IFAN, ReblurringNetwork
 
 _SHOWN_DIFFERENCES = 4
@@ -120,6 +126,7 @@ def save_safetensors(
     reblurring: ReblurringNetwork | None = None,
     *,
     sample_bits: int = 8,
+    half: bool = False,
     overwrite: bool = False,
 ) -> None:
     """Save as safetensors, with the configuration in the metadata.
@@ -129,9 +136,11 @@ def save_safetensors(
         network: the deblurring network.
         reblurring: the reblurring network that it was trained with, to be kept as well.
         sample_bits: bits a sample of the pictures it was trained with, 8 or 16.
+        half: round the weights to float16, for a file of half the size.
         overwrite: whether a file of that name is replaced.
 
     Raises:
+        ModelError: a weight is too large for float16.
         OutputError: the file exists and `overwrite` is not set, or it cannot be written.
     """
     tensors = released.to_released(network)
@@ -140,6 +149,10 @@ def save_safetensors(
             f"{REBLURRING_PREFIX}{name}": tensor
             for name, tensor in released.to_released(reblurring).items()
         }
+    if half:
+        tensors = {name: tensor.half() for name, tensor in tensors.items()}
+        if not all(tensor.isfinite().all() for tensor in tensors.values()):
+            raise too_large_for_half(path)
     metadata = {METADATA_KEY: Description.of(network, sample_bits).to_json()}
     data = safetensors.torch.save(tensors, metadata=metadata)
     write_atomically(path, data, overwrite=overwrite)

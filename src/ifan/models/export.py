@@ -16,6 +16,7 @@ from ifan.engines import VIEWS, Array, Choice, open_engine
 from ifan.errors import ModelError
 from ifan.files import require_free, write_atomically
 from ifan.models.configuration import METADATA_KEY, Description
+from ifan.models.headers import too_large_for_half
 from ifan.networks import IFAN
 from ifan.networks.ifan import Deblurring
 
@@ -25,6 +26,9 @@ _TRACED_SIZE = (64, 96)
 _CHECKED_SIZE = (88, 72)
 """Height and width for the check; others than the traced ones, so that a graph that has baked
 those in is found out."""
+
+_FILTER_DIMENSIONS = 4
+"""Weights of as many dimensions are filters; biases have one."""
 
 _TOLERANCE = 1e-4
 """Largest difference to PyTorch, relative to the largest value (at least 1)."""
@@ -80,6 +84,36 @@ def export_onnx(
             "check that the weights are finite and of ordinary size",
         )
     write_atomically(path, data, overwrite=overwrite)
+
+
+def halved(graph: bytes, path: str | os.PathLike[str]) -> bytes:
+    """Return an ONNX graph whose filters are float16, and become float32 before they are used.
+
+    Args:
+        graph: the graph, with filters in float32.
+        path: what messages call the result.
+
+    Raises:
+        ModelError: a filter is too large for float16.
+    """
+    model = onnx.load_from_string(graph)
+    casts = []
+    for weights in model.graph.initializer:
+        if len(weights.dims) < _FILTER_DIMENSIONS or weights.data_type != onnx.TensorProto.FLOAT:
+            continue
+        name, stored = weights.name, f"{weights.name}.half"
+        with np.errstate(over="ignore"):
+            values = onnx.numpy_helper.to_array(weights).astype(np.float16)
+        if not np.isfinite(values).all():
+            raise too_large_for_half(path)
+        weights.CopyFrom(onnx.numpy_helper.from_array(values, stored))
+        casts.append(onnx.helper.make_node("Cast", [stored], [name], to=onnx.TensorProto.FLOAT))
+    # Nodes come in the order in which they run.
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.checker.check_model(model, full_check=True)
+    return bytes(model.SerializeToString())
 
 
 def _views(network: IFAN, size: tuple[int, int]) -> tuple[Array, ...]:

@@ -87,3 +87,8 @@ def not_an_ifan(path: str | os.PathLike[str], reason: str) -> ModelError:
     return ModelError(
         path, f"does not hold the weights of an IFAN: {reason}", "check that it is the right file"
     )
+
+
+def too_large_for_half(path: str | os.PathLike[str]) -> ModelError:
+    """Return what to raise where a file cannot hold its weights as float16."""
+    return ModelError(path, "cannot hold these weights, which exceed float16", "leave out --half")

@@ -33,7 +33,7 @@ DEFAULT_MODEL = "ifan-s"
 WEIGHTS_NAME = "model.safetensors"
 GRAPH_NAME = "model.onnx"
 
-_GRAPH_VERSION = 2
+_GRAPH_VERSION = 3
 """Raised whenever the exported graph changes, so that older graphs are not used any more."""
 
 _CHECKPOINT_LIMIT_BYTES = 1 << 30
@@ -366,7 +366,7 @@ def _import_member(archive: Path, entry: CatalogueEntry) -> Model:
         member.unlink(missing_ok=True)
 
 
-def export_model(model: Model, path: Path, *, overwrite: bool = False) -> None:
+def export_model(model: Model, path: Path, *, half: bool = False, overwrite: bool = False) -> None:
     """Write a model in the form that the suffix of `path` says.
 
     A graph that came with the weights, or was made here before, is copied; all else needs PyTorch.
@@ -374,42 +374,53 @@ def export_model(model: Model, path: Path, *, overwrite: bool = False) -> None:
     Args:
         model: the model.
         path: `.onnx`, `.safetensors`, or `.pytorch`, `.pth`, `.pt` for the released form.
+        half: round the weights to float16, for a file of half the size; not in the released form.
         overwrite: whether a file of that name is replaced.
 
     Raises:
         OutputError: the suffix is none of these, the file exists, or it cannot be written.
-        ModelError: the weights cannot be read, or not without PyTorch.
+        ModelError: the weights cannot be read, or not without PyTorch; or float16 is too small for
+            them.
     """
     write = _WRITERS.get(path.suffix.lower())
     if write is None:
         raise OutputError(path, "is of no kind that is written", f"use {', '.join(_WRITERS)}")
     require_free(path, overwrite=overwrite)
-    write(model, path, overwrite)
+    write(model, path, half, overwrite)
 
 
-def _write_graph(model: Model, path: Path, overwrite: bool) -> None:
+def _write_graph(model: Model, path: Path, half: bool, overwrite: bool) -> None:
     graph = model.graph()
     with faults_told(graph):
         content = graph.read_bytes()
+    if half:
+        if not installed("onnx"):
+            raise ModelError(path, "needs the package onnx to be made half", INSTALL["onnx"])
+        from ifan.models.export import halved
+
+        content = halved(content, path)
     write_atomically(path, content, overwrite=overwrite)
 
 
-def _write_safetensors(model: Model, path: Path, overwrite: bool) -> None:
+def _write_safetensors(model: Model, path: Path, half: bool, overwrite: bool) -> None:
     network, reblurring, description = model.checkpoint
     from ifan.models.checkpoints import save_safetensors
 
     bits = description.sample_bits
-    save_safetensors(path, network, reblurring, sample_bits=bits, overwrite=overwrite)
+    save_safetensors(path, network, reblurring, sample_bits=bits, half=half, overwrite=overwrite)
 
 
-def _write_released(model: Model, path: Path, overwrite: bool) -> None:
+def _write_released(model: Model, path: Path, half: bool, overwrite: bool) -> None:
+    if half:
+        reason = "would be of another kind than the released code writes"
+        raise OutputError(path, reason, "leave out --half, or use .safetensors")
     network, reblurring, _ = model.checkpoint
     from ifan.models.checkpoints import save_released_checkpoint
 
     save_released_checkpoint(path, network, reblurring, overwrite=overwrite)
 
 
-_WRITERS: dict[str, Callable[[Model, Path, bool], None]] = {
+_WRITERS: dict[str, Callable[[Model, Path, bool, bool], None]] = {
     ".onnx": _write_graph,
     ".safetensors": _write_safetensors,
     **dict.fromkeys((".pytorch", ".pth", ".pt"), _write_released),
