@@ -8,7 +8,7 @@ import torch
 from ifan.models.released import released_name
 from ifan.networks import IFAN, ReblurringNetwork
 from ifan.networks.disparity import downsample, warp_horizontally
-from ifan.training.losses import DIFFERENCES, Tasks, reblur, warp_right_to_left
+from ifan.training.losses import Tasks, difference, reblur, warp_right_to_left
 from ifan.training.views import Views
 
 ALL = {"deblurring": 1.0, "disparity": 1.0, "reblurring": 1.0}
@@ -99,6 +99,53 @@ def test_the_disparity_loss_is_smallest_at_the_true_disparity():
     assert min(losses, key=losses.get) == 2.0
 
 
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_the_defocus_loss_is_smallest_at_the_disparity_of_the_blur_whatever_its_sign(sign):
+    """Half discs of radius 12 px have centroids 8 / (3 pi) * 12 = 10.2 px = 1.27 cells apart."""
+    torch.manual_seed(0)
+    network = IFAN(width=1, iterations=1)
+    views = Views(*torch.rand(2, 1, 3, 16, 24), coc=torch.full((1, 1, 16, 24), -12.0))
+    estimate, losses = network.disparity_estimator[-1], {}
+    with torch.no_grad():
+        estimate.weight.zero_()
+        for disparity in (0.0, 0.8, 1.27, 1.6):
+            estimate.bias.fill_(sign * disparity)
+            losses[disparity] = Tasks(network, None, {"defocus": 1.0})(views).total.item()
+    assert min(losses, key=losses.get) == 1.27
+    assert losses[1.27] == pytest.approx(0, abs=1e-4)
+
+
+def test_the_coarse_loss_asks_the_bottleneck_for_the_target_at_half_the_size():
+    torch.manual_seed(0)
+    network = IFAN(width=2, iterations=2)
+    center, target = torch.rand(2, 1, 3, 32, 40)
+    tasks = Tasks(network, None, {"coarse": 1.0})
+    loss = tasks(Views(center, target)).total
+    at_first = (downsample(center, 2) - downsample(target, 2)).square().mean()
+    torch.testing.assert_close(loss, at_first)
+
+    optimizer = torch.optim.Adam(tasks.parameters(), 1e-2)
+    for _ in range(30):
+        optimizer.zero_grad()
+        loss = tasks(Views(center, target)).total
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.9 * at_first
+    moved = {name for name, weight in network.named_parameters() if weight.grad is not None}
+    assert any(name.startswith("reconstructor.bottleneck") for name in moved)
+    assert any(name.startswith("feature_extractor.stages.3") for name in moved)
+    assert not any(name.startswith("reconstructor.output") for name in moved)
+
+
+def test_without_the_true_blur_the_defocus_task_is_left_out():
+    """As with real pictures to validate with."""
+    network = IFAN(width=1, iterations=1)
+    outcome = Tasks(network, None, {"deblurring": 1.0, "defocus": 1.0})(
+        Views(*torch.rand(2, 1, 3, 16, 24))
+    )
+    assert outcome.losses.keys() == {"deblurring"}
+
+
 class ConstantDisparity(IFAN):
     def __init__(self, disparity):
         super().__init__(width=1, iterations=1)
@@ -136,9 +183,14 @@ def test_a_task_without_weight_is_left_out_with_all_that_it_needs():
 
 
 @pytest.mark.parametrize(
-    ("difference", "expected"),
-    [("squared", 0.125), ("absolute", 0.25), ("charbonnier", 0.2505)],
+    ("name", "epsilon", "expected"),
+    [
+        ("squared", 1e-3, 0.125),
+        ("absolute", 1e-3, 0.25),
+        ("charbonnier", 1e-3, 0.2505),
+        ("charbonnier", 1.2, (1.3 + 1.2) / 2),
+    ],
 )
-def test_ways_to_compare_pictures(difference, expected):
-    found = DIFFERENCES[difference](torch.tensor([0.5, 0.0]), torch.tensor([0.0, 0.0]))
+def test_ways_to_compare_pictures(name, epsilon, expected):
+    found = difference(name, epsilon)(torch.tensor([0.5, 0.0]), torch.tensor([0.0, 0.0]))
     assert found.item() == pytest.approx(expected, rel=1e-4)

@@ -38,6 +38,7 @@ class Batch:
         target: with everything in focus.
         left: left dual-pixel views, or None.
         right: right dual-pixel views, or None.
+        coc: true circles of confusion, NxHxW, or None.
         names: what messages call the examples.
         skipped: damaged pictures that should have been here, a line each.
     """
@@ -46,6 +47,7 @@ class Batch:
     target: npt.NDArray[Any]
     left: npt.NDArray[Any] | None
     right: npt.NDArray[Any] | None
+    coc: npt.NDArray[np.float32] | None
     names: tuple[str, ...]
     skipped: tuple[str, ...] = ()
 
@@ -192,6 +194,7 @@ def _batch(examples: list[Example], skipped: tuple[str, ...] = ()) -> Batch:
         stacked("target"),
         stacked("left") if has_views else None,
         stacked("right") if has_views else None,
+        None if examples[0].coc is None else stacked("coc"),
         names=tuple(example.name for example in examples),
         skipped=skipped,
     )

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ifan.networks.ifan import DeblurringNetwork, SeparableFilterPredictor
+from ifan.networks.ifan import DeblurringNetwork
+from ifan.networks.predictor import SeparableFilterPredictor
 
 
 class Cost(NamedTuple):

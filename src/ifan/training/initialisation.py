@@ -9,12 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from ifan.errors import ModelError
+from ifan.models.configuration import Description
 from ifan.models.store import open_model
-from ifan.networks import ReblurringNetwork
+from ifan.networks import IFAN, ReblurringNetwork
 from ifan.networks.ablations import create_network
 from ifan.networks.ifan import DeblurringNetwork
 from ifan.networks.layers import NEGATIVE_SLOPE, ResidualUnit
 from ifan.training.recipe import Recipe
+from ifan.training.widening import widen
 
 PREDICTOR_GAIN = 1.5
 """Gain of the paper's initialisation for the convolutions that make the filters."""
@@ -48,6 +50,8 @@ def make_networks(
     initialise(network, reblurring)
     if recipe.start is not None and begins:
         go_on_from(recipe.start, network, reblurring)
+        if recipe.renew_coarsest:
+            renew_coarsest(cast("IFAN", network))
     return network, reblurring
 
 
@@ -56,11 +60,19 @@ def go_on_from(
 ) -> None:
     """Take over the weights of a model; of the reblurring network, if the model has one.
 
+    A smaller model is widened, see `ifan.training.widening`; a reblurring network then begins anew.
+
     Raises:
         ModelError: there is no such model, or its network is not of the shape that is to be
-            trained.
+            trained, and cannot be widened to it.
     """
     found = open_model(start).checkpoint
+    try:
+        if _is_another_size(network, found.network):
+            widen(cast("IFAN", network), found.network)
+            return
+    except ValueError as error:
+        raise _unfit(start, found.description) from error
     pairs: list[tuple[nn.Module, nn.Module]] = [(network, found.network)]
     if reblurring is not None and found.reblurring is not None:
         pairs.append((reblurring, found.reblurring))
@@ -68,8 +80,19 @@ def go_on_from(
         try:
             ours.load_state_dict(theirs.state_dict())
         except RuntimeError as error:
-            reason = f"is another network ({found.description.configuration})"
-            raise ModelError(start, reason, "change the recipe's network, or start") from error
+            raise _unfit(start, found.description) from error
+
+
+def _is_another_size(network: DeblurringNetwork, start: IFAN) -> bool:
+    return isinstance(network, IFAN) and (network.width, network.iterations) != (
+        start.width,
+        start.iterations,
+    )
+
+
+def _unfit(start: str, description: Description) -> ModelError:
+    reason = f"is another network ({description.configuration})"
+    return ModelError(start, reason, "change the recipe's network, or start")
 
 
 def paper_start(network: DeblurringNetwork, reblurring: ReblurringNetwork | None) -> None:
@@ -98,6 +121,28 @@ def gentle_start(network: DeblurringNetwork, reblurring: ReblurringNetwork | Non
     if reblurring is not None:
         _kaiming(reblurring)
         cast("Tensor", reblurring.filter_inverter[-1].weight).mul_(FILTER_SCALE)
+
+
+@torch.no_grad()
+def renew_coarsest(network: IFAN) -> None:
+    """Begin anew with what deblurs at 1/8 of the size, without effect at first.
+
+    While a network learns its first steps from mild blur, its skip connections can do all the work,
+    and e_B, the filters and the bottleneck fade, from where gradients hardly bring them back. What
+    reads them begins at zero here, so that the network stays what it was until they help.
+    """
+    predictor, reconstructor = network.filter_predictor, network.reconstructor
+    coarsest: tuple[nn.Module, ...] = (
+        network.feature_extractor.stages[-1],
+        predictor,
+        reconstructor.bottleneck,
+    )
+    for module in coarsest:
+        _kaiming(module)
+    predictor.output.weight.mul_(FILTER_SCALE)
+    cast("Tensor", predictor.output.bias).copy_(predictor.copying_bias())
+    reader = cast("nn.ConvTranspose2d", reconstructor.upsamplers[0])
+    reader.weight.zero_()
 
 
 def _xavier(module: nn.Module, gain: float) -> None:

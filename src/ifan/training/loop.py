@@ -22,7 +22,7 @@ from ifan.training.checkpoints import RunFolder, Scored, best_of
 from ifan.training.cost import cost
 from ifan.training.devices import is_out_of_memory, open_fabric
 from ifan.training.initialisation import make_networks
-from ifan.training.losses import Outcome, Tasks
+from ifan.training.losses import Outcome, Tasks, difference
 from ifan.training.observing import Observer
 from ifan.training.optimisation import learning_rate_share, make_optimizer
 from ifan.training.recipe import Recipe, SimulatedData
@@ -74,7 +74,9 @@ class Training:
         torch.manual_seed(recipe.seed)
         state = self._by_first_process(self._saved if resume else folder.require_unused)
         network, reblurring = make_networks(recipe, begins=state is None)
-        self._tasks = Tasks(network, reblurring, recipe.losses.weights, recipe.losses.difference)
+        losses = recipe.losses
+        compare = difference(losses.difference, losses.epsilon)
+        self._tasks = Tasks(network, reblurring, losses.weights, compare)
         self._tasks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimizer = make_optimizer(list(self._tasks.parameters()), recipe.optimizer)
         if recipe.compile:

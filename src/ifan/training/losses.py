@@ -4,11 +4,20 @@ deblurring:  the output is the all-in-focus target
 disparity:   the right view, warped by its estimated disparity, is the left view (Sec. 3.2)
 reblurring:  the target, blurred by filters made of the deblurring filters, is the center view
              (Sec. 3.3)
+
+and two that the paper does not have:
+
+defocus:     the disparity estimated of what the network deblurs is as large as its blur makes it
+             (only simulated scenes tell)
+coarse:      a 1x1 convolution of the reconstructor's bottleneck tells the all-in-focus target at
+             half the size, so that what is done at 1/8 of the size has to deblur, too
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple, cast
 
 import torch
@@ -17,23 +26,35 @@ from torch import Tensor, nn
 
 from ifan.networks import ReblurringNetwork
 from ifan.networks.disparity import downsample, warp_horizontally
-from ifan.networks.ifan import DeblurringNetwork
+from ifan.networks.ifan import SIZE_MULTIPLE, DeblurringNetwork
 from ifan.training.views import Views
 
-CHARBONNIER_EPSILON = 1e-3
+DISPARITY_OF_COC = 8 / (3 * math.pi)
+"""Disparity between the views for each pixel of the circle of confusion: the distance between the
+centroids of both halves of a disc of radius 1."""
+
+_COARSE = 2
+"""What of its size the target of the task `coarse` has."""
+
+Difference = Callable[[Tensor, Tensor], Tensor]
 
 
-def charbonnier(found: Tensor, wanted: Tensor) -> Tensor:
-    """Return the mean of sqrt(difference^2 + epsilon^2): absolute, but smooth at zero."""
-    return torch.sqrt((found - wanted).square() + CHARBONNIER_EPSILON**2).mean()
+def charbonnier(found: Tensor, wanted: Tensor, epsilon: float) -> Tensor:
+    """Return the mean of sqrt(difference^2 + epsilon^2).
+
+    That is about squared below epsilon and absolute above.
+    """
+    return torch.sqrt((found - wanted).square() + epsilon**2).mean()
 
 
-DIFFERENCES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "squared": F.mse_loss,
-    "absolute": F.l1_loss,
-    "charbonnier": charbonnier,
-}
-"""How two pictures can be compared; the paper's way is `squared`."""
+def difference(name: str, epsilon: float) -> Difference:
+    """Return how two pictures are compared, see `ifan.training.recipe.Losses`."""
+    ways: dict[str, Difference] = {
+        "squared": F.mse_loss,
+        "absolute": F.l1_loss,
+        "charbonnier": partial(charbonnier, epsilon=epsilon),
+    }
+    return ways[name]
 
 
 class Outcome(NamedTuple):
@@ -58,7 +79,7 @@ class Tasks(nn.Module):
         network: the deblurring network.
         reblurring: the reblurring network; needed if that task has a weight.
         weights: of each task by name; 0 leaves it out.
-        difference: how pictures are compared, see `DIFFERENCES`.
+        compare: how pictures are compared; the paper squares their difference.
     """
 
     def __init__(
@@ -66,28 +87,34 @@ class Tasks(nn.Module):
         network: DeblurringNetwork,
         reblurring: ReblurringNetwork | None,
         weights: Mapping[str, float],
-        difference: str = "squared",
+        compare: Difference = F.mse_loss,
     ) -> None:
         super().__init__()
         self.network = network
         self.reblurring = reblurring
         self.weights = {task: weight for task, weight in weights.items() if weight}
-        self._difference = DIFFERENCES[difference]
+        self._compare = compare
+        if "coarse" in self.weights:
+            side = SIZE_MULTIPLE // _COARSE
+            self.coarse = nn.Conv2d(4 * network.width, 3 * side**2, 1)
+            nn.init.zeros_(self.coarse.weight)
+            nn.init.zeros_(cast("Tensor", self.coarse.bias))
 
     def forward(self, views: Views) -> Outcome:
         """Do all tasks with a batch."""
         pictures, wanted = self._pictures(views)
         losses = {
             # Losses are summed in float32, whatever precision the passes have.
-            task: self._difference(picture.to(wanted[task].dtype), wanted[task])
+            task: self._compare(picture.to(wanted[task].dtype), wanted[task])
             for task, picture in pictures.items()
         }
         total = torch.stack([self.weights[task] * loss for task, loss in losses.items()]).sum()
         names = {"deblurring": "output", "disparity": "warped", "reblurring": "reblurred"}
+        shown = {names[task]: picture for task, picture in pictures.items() if task in names}
         return Outcome(
             total,
             {task: loss.detach() for task, loss in losses.items()},
-            {names[task]: picture.detach() for task, picture in pictures.items()},
+            {name: picture.detach() for name, picture in shown.items()},
         )
 
     def _pictures(self, views: Views) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -107,6 +134,14 @@ class Tasks(nn.Module):
             feature = cast("Tensor", result.filter_feature)
             made["reblurring"] = reblur(reblurring, self.network, feature, views.target)
             wanted["reblurring"] = downsample(views.center)
+        if "coarse" in self.weights:
+            residual = F.pixel_shuffle(self.coarse(result.bottleneck), SIZE_MULTIPLE // _COARSE)
+            made["coarse"] = residual + downsample(views.center, _COARSE)
+            wanted["coarse"] = downsample(views.target, _COARSE)
+        if "defocus" in self.weights and views.coc is not None:
+            # Of the center view alone nobody can tell on which side of the focus a blur is.
+            made["defocus"] = self.network.disparity_estimator(result.encoded).abs()
+            wanted["defocus"] = disparity_of_coc(views.coc)
         return made, wanted
 
 
@@ -121,6 +156,15 @@ def warp_right_to_left(network: DeblurringNetwork, left: Tensor, right: Tensor) 
     else:
         disparity = network.disparity(right)
     return warp_horizontally(downsample(right), disparity)
+
+
+def disparity_of_coc(coc: Tensor) -> Tensor:
+    """Return how large the disparity is that goes with a blur, in cells, Nx1xH/8xW/8.
+
+    Args:
+        coc: the circle of confusion, Nx1xHxW, radius in pixels.
+    """
+    return downsample(coc.abs()) * (DISPARITY_OF_COC / SIZE_MULTIPLE)
 
 
 def reblur(

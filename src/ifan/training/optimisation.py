@@ -22,7 +22,7 @@ def make_optimizer(parameters: list[nn.Parameter], settings: Optimizer) -> Torch
     }
     if settings.name == "radam":
         return torch.optim.RAdam(parameters, decoupled_weight_decay=True, **common)
-    return torch.optim.AdamW(parameters, **common)
+    return torch.optim.AdamW(parameters, fused=True, **common)
 
 
 def learning_rate_share(update: int, updates: int, schedule: Schedule) -> float:

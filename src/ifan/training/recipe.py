@@ -72,18 +72,26 @@ class Losses(Settings):
         deblurring: of the output against the target.
         disparity: of the warped right view against the left one; needs dual-pixel views.
         reblurring: of the reblurred target against the center view.
+        defocus: of the size of the disparity against the true circle of confusion, which only
+            simulated scenes tell; left out with others. The paper does not have it.
+        coarse: of what the reconstructor's part at 1/8 of the size tells of the target. The paper
+            does not have it.
         difference: how pictures are compared. The paper has `squared`.
+        epsilon: with `charbonnier`, below which differences count about as their squares.
     """
 
     deblurring: NonNegativeFloat = 1.0
     disparity: NonNegativeFloat = 1.0
     reblurring: NonNegativeFloat = 1.0
+    defocus: NonNegativeFloat = 0.0
+    coarse: NonNegativeFloat = 0.0
     difference: Literal["squared", "absolute", "charbonnier"] = "squared"
+    epsilon: PositiveFloat = 1e-3
 
     @property
     def weights(self) -> dict[str, float]:
         """The weight of each task by name."""
-        return self.model_dump(exclude={"difference"})
+        return self.model_dump(exclude={"difference", "epsilon"})
 
 
 class Optimizer(Settings):
@@ -232,7 +240,10 @@ class Recipe(Settings):
         average: decay of an exponential moving average of the weights, which is then what is
             validated and kept; None is none.
         initialisation: `paper`; or `gentle`, which begins near the identity.
-        start: a model to go on from instead, of the same shape: a name, a checkpoint or a folder.
+        start: a model to go on from instead, of the same shape, or smaller, to be widened: a name,
+            a checkpoint or a folder.
+        renew_coarsest: what `start` does at 1/8 of the size begins anew, without effect at first:
+            for a network that has learnt to do without it.
         network: what is trained.
         losses: on what.
         optimizer: how.
@@ -256,6 +267,7 @@ class Recipe(Settings):
     average: Annotated[float, Field(gt=0, lt=1)] | None = None
     initialisation: Literal["paper", "gentle"] = "paper"
     start: str | None = None
+    renew_coarsest: bool = False
     network: Network = Network()
     losses: Losses = Losses()
     optimizer: Optimizer = Optimizer()
@@ -268,10 +280,15 @@ class Recipe(Settings):
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
         architecture = self.network.architecture
-        if not any(self.losses.weights.values()):
-            raise ValueError("losses must not all be 0")
+        untold = set() if isinstance(self.data, SimulatedData) else {"defocus"}
+        if not any(weight for task, weight in self.losses.weights.items() if task not in untold):
+            raise ValueError("losses must not all be 0, besides defocus without simulated scenes")
+        if self.renew_coarsest and (self.start is None or architecture != "ifan"):
+            raise ValueError("renew_coarsest needs a start, and network.architecture ifan")
         if self.losses.disparity and architecture in ("B", "F"):
             raise ValueError(f"losses.disparity must be 0: {architecture} estimates none")
+        if self.losses.defocus and architecture in ("B", "F"):
+            raise ValueError(f"losses.defocus must be 0: {architecture} estimates no disparity")
         if self.losses.reblurring and architecture in ("B", "D"):
             raise ValueError(f"losses.reblurring must be 0: {architecture} predicts no filters")
         if self.network.dual_pixel and architecture != "ifan":

@@ -81,7 +81,7 @@ def validation_pictures(
         for number in range(recipe.validation.scenes):
             scene = simulator.scene(number)
             example = Example(
-                scene.center, scene.target, scene.left, scene.right, f"scene {number}"
+                scene.center, scene.target, scene.left, scene.right, f"scene {number}", scene.coc
             )
             yield example, float(np.abs(scene.coc).mean())
 
@@ -145,7 +145,7 @@ def _views(example: Example, device: torch.device, largest: int | None = None) -
     def cropped(picture: npt.NDArray[Any] | None) -> npt.NDArray[Any] | None:
         return None if picture is None else picture[None, rows, columns].copy()
 
-    names = ("center", "target", "left", "right")
+    names = ("center", "target", "left", "right", "coc")
     parts = {name: cropped(getattr(example, name)) for name in names}
     return views_on(device, SimpleNamespace(**parts))
 

@@ -18,12 +18,14 @@ class Views(NamedTuple):
         target: the all-in-focus picture.
         left: left dual-pixel view; None where there are pairs only.
         right: right dual-pixel view; None where there are pairs only.
+        coc: true circle of confusion, Nx1xHxW, signed radius in pixels; None where it is unknown.
     """
 
     center: Tensor
     target: Tensor
     left: Tensor | None = None
     right: Tensor | None = None
+    coc: Tensor | None = None
 
 
 def views_on(device: torch.device, pictures: Any) -> Views:
@@ -31,14 +33,16 @@ def views_on(device: torch.device, pictures: Any) -> Views:
 
     Args:
         device: where to.
-        pictures: arrays NxHxWx3 by the names of `Views`, integers or float32 in [0, 1].
+        pictures: arrays NxHxWx3 by the names of `Views`, integers or float32 in [0, 1]; `coc` is
+            NxHxW.
     """
-    left, right = pictures.left, pictures.right
+    left, right, coc = pictures.left, pictures.right, pictures.coc
     return Views(
         _tensor(device, pictures.center),
         _tensor(device, pictures.target),
         None if left is None else _tensor(device, left),
         None if right is None else _tensor(device, right),
+        None if coc is None else _tensor(device, coc[..., None]),
     )
 
 
