@@ -18,8 +18,8 @@ def entry(name: str) -> CatalogueEntry:
     return found
 
 
-def test_holds_the_bundled_model_and_the_seven_released_ones() -> None:
-    assert [e.name for e in catalogue()] == ["ifan-s", *RELEASED]
+def test_holds_the_bundled_models_and_the_seven_released_ones() -> None:
+    assert [e.name for e in catalogue()] == ["ifan-s", "ifan-m", *RELEASED]
 
 
 def test_is_read_once() -> None:
@@ -39,15 +39,20 @@ def test_finds_nothing_for_an_unknown_name() -> None:
     assert find("IFAN_99") is None
 
 
-def test_bundled_model() -> None:
-    bundled = entry("ifan-s")
+@pytest.mark.parametrize(("name", "width", "iterations"), [("ifan-s", 16, 8), ("ifan-m", 32, 17)])
+def test_bundled_model(name: str, width: int, iterations: int) -> None:
+    bundled = entry(name)
     assert bundled.origin == "bundled"
-    assert bundled.file == "ifan-s"
+    assert bundled.file == name
     assert bundled.terms == "Apache-2.0"
     assert bundled.sample_bits == 8
     assert bundled.address is None
     assert bundled.configuration == Configuration(
-        width=16, iterations=8, dual_pixel=False, shared_filters=False, output_activation=False
+        width=width,
+        iterations=iterations,
+        dual_pixel=False,
+        shared_filters=False,
+        output_activation=False,
     )
 
 
