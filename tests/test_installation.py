@@ -16,7 +16,7 @@ import requests
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
-BUNDLED = ROOT / "src" / "ifan" / "models" / "bundled" / "ifan-s"
+BUNDLED = ROOT / "src" / "ifan" / "models" / "bundled"
 LIMIT_BYTES = 450_000_000
 
 
@@ -86,13 +86,14 @@ def test_it_is_light(environment):
     assert sum(sizes) < LIMIT_BYTES
 
 
-def test_the_bundled_model_is_inside_with_its_card(environment):
+@pytest.mark.parametrize("model", ["ifan-s", "ifan-m"])
+def test_a_bundled_model_is_inside_with_its_card(environment, model):
     models = packages(environment) / "ifan" / "models"
     assert (models / "catalogue.toml").is_file()
     assert (packages(environment) / "ifan" / "py.typed").is_file()
     for name in ("model.safetensors", "model.onnx", "README.md"):
-        inside = (models / "bundled" / "ifan-s" / name).read_bytes()
-        assert inside == (BUNDLED / name).read_bytes()
+        inside = (models / "bundled" / model / name).read_bytes()
+        assert inside == (BUNDLED / model / name).read_bytes()
 
 
 def test_it_deblurs_the_example(run, tmp_path):
@@ -127,7 +128,7 @@ def test_the_python_interface(run):
 
 def test_it_knows_its_models(run):
     shown = run("ifan", "models", "show", "ifan-s").stdout
-    weights = (BUNDLED / "model.safetensors").read_bytes()
+    weights = (BUNDLED / "ifan-s" / "model.safetensors").read_bytes()
     assert hashlib.sha256(weights).hexdigest() in shown
     assert "ifan-s" in run("ifan", "models", "list").stdout
     said = run("ifan", "doctor").stdout
@@ -165,7 +166,7 @@ def test_what_needs_pytorch_says_so_and_how_to_get_it(run, tmp_path):
     picture = tmp_path / "a.png"
     Image.new("RGB", (16, 16)).save(picture)
     (tmp_path / "some.pytorch").write_bytes(b"PK\x03\x04 as torch.save begins")
-    weights = BUNDLED / "model.safetensors"
+    weights = BUNDLED / "ifan-s" / "model.safetensors"
     for arguments in (
         ["deblur", picture, "--model", "some.pytorch"],
         ["deblur", picture, "--engine", "torch"],
@@ -183,7 +184,7 @@ def test_what_needs_pytorch_says_so_and_how_to_get_it(run, tmp_path):
         done.stderr == "skimage: is not installed; install it with: pip install 'ifan[evaluate]'\n"
     )
     run("ifan", "models", "export", "ifan-s", "-o", "a.onnx")
-    assert (tmp_path / "a.onnx").read_bytes() == (BUNDLED / "model.onnx").read_bytes()
+    assert (tmp_path / "a.onnx").read_bytes() == (BUNDLED / "ifan-s" / "model.onnx").read_bytes()
     done = run("ifan", "deblur", picture, "--engine", "onnxruntime", status=1)
     assert done.stderr == "--engine onnxruntime: is not installed; pip install 'ifan[onnx]'\n"
     assert not (tmp_path / "a.deblurred.png").exists()

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from ifan.engines import Choice, open_engine
 from ifan.engines.selection import precisions
-from ifan.engines.staged import StagedNetwork, trunk_halo
+from ifan.engines.staged import PREDICTOR_HALO, StagedNetwork, filter_halo
 from ifan.errors import OutOfMemoryError
 from ifan.models import export_onnx
 from ifan.networks import IFAN
 
 WIDTH, ITERATIONS = 2, 1
-HALO = trunk_halo(ITERATIONS)
+HALO = max(PREDICTOR_HALO, filter_halo(ITERATIONS))
 TILE_CELLS = (2 * HALO + 15) ** 2
 ENDLESS = 1e15
 
@@ -46,7 +46,7 @@ class Staged:
     def room(self, pixels, cells):
         """Memory for tiles of so many cells in each stage."""
         memory = self.engine.memory
-        largest = max(memory.encode, memory.trunk, memory.decode)
+        largest = max(memory.encode, memory.predict, memory.apply, memory.decode)
         return self.staged.features_bytes(pixels) + largest * WIDTH * 64 * cells
 
 
@@ -97,20 +97,27 @@ def test_tiles_differ_from_the_whole_no_more_than_half_precision_does(tmp_path, 
     assert_tiled_as_whole(staged, views, TILE_CELLS, tolerance=rounding)
 
 
-def test_the_halo_of_the_trunk_is_what_it_sees():
-    """Moving a cell of the encoder feature moves nothing beyond the halo, and something at it."""
+@pytest.mark.parametrize(
+    ("halo", "stage"),
+    [
+        (PREDICTOR_HALO, lambda network, feature, _: network.predict(feature)[0]),
+        (filter_halo(3), lambda network, feature, other: network.apply_filters(other, feature)),
+    ],
+)
+def test_the_halo_of_a_stage_is_what_it_sees(halo, stage):
+    """Moving a cell of a feature moves nothing beyond the halo, and something at it."""
     torch.manual_seed(0)
-    network = IFAN(width=1, iterations=ITERATIONS).double().eval()
-    length = 2 * HALO + 3
+    network = IFAN(width=1, iterations=3).double().eval()
+    length = 2 * halo + 3
     # Features of one sign and weights that cannot cancel, so that nothing moved stays unseen.
     with torch.no_grad():
         for weight in network.parameters():
             weight.abs_()
-    encoded = torch.rand(1, 4, 5, length, dtype=torch.double)
-    moved = encoded.clone()
-    moved[..., HALO + 1] = 1e9  # what it adds far away is little
+    feature, other = torch.rand(2, 1, 4, 5, length, dtype=torch.double)
+    moved = feature.clone()
+    moved[..., halo + 1] = 1e9  # what it adds far away is little
     with torch.no_grad():
-        before, after = (network.trunk(feature, encoded)[0] for feature in (encoded, moved))
+        before, after = (stage(network, given, other) for given in (feature, moved))
     changed = (before != after).any(dim=(0, 1, 2))
     assert changed.nonzero().flatten().tolist() == list(range(1, length - 1))
 

@@ -151,13 +151,15 @@ def raw(server, *pieces, pause=0.0):
     """Send pieces over a bare connection; return what comes back until it is closed."""
     address = httpx.URL(server.url)
     with socket.create_connection((address.host, address.port), timeout=30) as connection:
-        with suppress(BrokenPipeError):
+        # Who is refused may find the connection closed or reset; the answer came before.
+        with suppress(BrokenPipeError, ConnectionResetError):
             for piece in pieces:
                 connection.sendall(piece)
                 time.sleep(pause)
         answer = b""
-        while more := connection.recv(65536):
-            answer += more
+        with suppress(ConnectionResetError):
+            while more := connection.recv(65536):
+                answer += more
     return answer
 
 

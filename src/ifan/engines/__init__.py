@@ -27,7 +27,7 @@ Views = tuple[Array, ...]
 [0, 1], contiguous, H and W multiples of 8."""
 
 VIEWS = ("center", "left", "right")
-FEATURES = ("encoded", "defocused", "bottleneck")
+FEATURES = ("encoded", "defocused", "filter_feature", "bottleneck")
 """What the views and the features between the stages are called."""
 
 
@@ -39,29 +39,32 @@ class Memory(NamedTuple):
     Attributes:
         whole: of a picture that goes through the network at once.
         encode: of a tile, in the first stage.
-        trunk: of a tile, in the second stage.
-        decode: of a tile, in the third stage.
+        predict: of a tile, in the second stage.
+        apply: of a tile, in the third stage.
+        decode: of a tile, in the fourth stage.
         feature: what is kept of each of the features between the stages.
     """
 
     whole: float
     encode: float
-    trunk: float
+    predict: float
+    apply: float
     decode: float
     feature: float
 
 
 class Engine(Protocol):
-    """A network, ready to run, whole or in its three stages.
+    """A network, ready to run, whole or in its four stages.
 
     Its tensors have names: the views `center`, `left` and `right`, 1x3xHxW; `deblurred`, like
     these, not clipped; `disparity`, 1x1xH/8xW/8, in cells of that map; and between the stages the
-    features `encoded`, `defocused` and `bottleneck`, 1x4*widthxH/8xW/8, in a number format of the
-    engine's own, which are to be cut and handed back only.
+    features `encoded`, `defocused`, `filter_feature` and `bottleneck`, 1x4*widthxH/8xW/8, in a
+    number format of the engine's own, which are to be cut and handed back only.
 
         views -> deblurred          the whole network
         views -> disparity          what of it estimates the disparity
-        views -> encoded, defocused -> bottleneck; bottleneck, center -> deblurred
+        views -> encoded, defocused; encoded -> filter_feature;
+            filter_feature, defocused -> bottleneck; bottleneck, center -> deblurred
         views -> encoded; encoded -> disparity
 
     Attributes:

@@ -23,7 +23,7 @@ class OnnxRuntimeEngine:
         threads: that a run takes; None: as many as there are cores.
     """
 
-    memory = Memory(whole=45, encode=45, trunk=45, decode=45, feature=0.25)
+    memory = Memory(whole=60, encode=13, predict=6, apply=45, decode=35, feature=0.25)
 
     def __init__(self, graph: Path, threads: int | None = None) -> None:
         self._graph = graph

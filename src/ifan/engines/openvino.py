@@ -21,9 +21,9 @@ HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 """What OpenVINO calls the precisions."""
 
 _MEMORY = {
-    "fp32": Memory(whole=18, encode=13, trunk=7.5, decode=17.5, feature=0.25),
-    "bf16": Memory(whole=12.5, encode=7.5, trunk=5, decode=12, feature=0.125),
-    "fp16": Memory(whole=12.5, encode=7.5, trunk=5, decode=12, feature=0.125),
+    "fp32": Memory(whole=18, encode=13, predict=4.5, apply=6.5, decode=17.5, feature=0.25),
+    "bf16": Memory(whole=12.5, encode=7.5, predict=2.8, apply=4, decode=12, feature=0.125),
+    "fp16": Memory(whole=12.5, encode=7.5, predict=2.8, apply=4, decode=12, feature=0.125),
 }
 
 _KEPT_GRAPHS = 4

@@ -1,6 +1,6 @@
 """A picture of any size through a network, within a given memory.
 
-What fits goes through whole. What does not goes through the network's three stages one after
+What fits goes through whole. What does not goes through the network's four stages one after
 another, each tile by tile (`ifan.tiling`); only the features between the stages, at 1/8 of the
 size, are kept whole. The result is the same.
 """
@@ -23,13 +23,16 @@ from ifan.tiling import CELL, margins, tiles
 Named = Mapping[str, NDArray[Any]]
 
 ENCODER_HALO = 5
+PREDICTOR_HALO = 30
 DECODER_HALO = 7
 DISPARITY_HALO = 10
-"""How far the stages see, in cells: 38 pixels, 53 pixels, and ten convolutions on the map."""
+"""How far the stages see, in cells: 38 pixels, 30 convolutions between the encoder feature and a
+filter, 53 pixels; and ten convolutions between the encoder feature and the disparity map."""
 
-_MOST_PIXELS = 750_000
-"""Of a tile of the encoders or the decoder, whatever room there is: tiles of 0.6 to 1 megapixel
-took less time per pixel than larger and smaller ones, on the one machine where it was tried."""
+_MOST_VALUES = 20_000_000
+"""Pixels times width of a tile of the encoders or the decoder, whatever room there is. On the one
+machine where it was tried, tiles of 0.5 to 0.75 megapixels at width 32, and of 1 to 1.3 at
+width 16, took less time per pixel of the picture than others."""
 
 _FEATURES = 3
 """Features that are kept at a time, of 4*width channels each."""
@@ -37,13 +40,12 @@ _FEATURES = 3
 _LOG = logging.getLogger("ifan")
 
 
-def trunk_halo(iterations: int) -> int:
-    """Return how far the second stage sees, in cells.
+def filter_halo(iterations: int) -> int:
+    """Return how far the third stage sees, in cells.
 
-    30 convolutions lie between the encoder feature and a filter, N filters between e_B and the
-    deblurred feature, and 8 convolutions in the bottleneck.
+    N filters lie between e_B and the deblurred feature, and 8 convolutions in the bottleneck.
     """
-    return iterations + 38
+    return iterations + 8
 
 
 class StagedNetwork:
@@ -125,12 +127,16 @@ class StagedNetwork:
         memory = self._engine.memory
         if wanted == "disparity":
             given = self._tiled(cells, views, ("encoded",), ENCODER_HALO, room / memory.encode)
-            given = self._tiled(cells, given, (wanted,), DISPARITY_HALO, room / memory.trunk)
+            given = self._tiled(cells, given, (wanted,), DISPARITY_HALO, room / memory.predict)
         else:
             features = "encoded", "defocused"
             given = self._tiled(cells, views, features, ENCODER_HALO, room / memory.encode)
-            halo = trunk_halo(self._iterations)
-            given = self._tiled(cells, given, ("bottleneck",), halo, room / memory.trunk)
+            defocused = given.pop("defocused")
+            feature = ("filter_feature",)
+            given = self._tiled(cells, given, feature, PREDICTOR_HALO, room / memory.predict)
+            given["defocused"] = defocused
+            halo = filter_halo(self._iterations)
+            given = self._tiled(cells, given, ("bottleneck",), halo, room / memory.apply)
             given["center"] = views["center"]
             given = self._tiled(cells, given, (wanted,), DECODER_HALO, room / memory.decode)
         return given[wanted]
@@ -147,7 +153,7 @@ class StagedNetwork:
         try:
             pixels = room / self._width
             if halo <= DECODER_HALO:  # small tiles with wide halos compute too much twice
-                pixels = min(pixels, _MOST_PIXELS)
+                pixels = min(pixels, _MOST_VALUES / self._width)
             parts = tiles(*cells, halo, int(pixels / CELL**2))
         except ValueError as error:
             raise _NoRoomError from error

@@ -28,7 +28,7 @@ class TorchEngine:
         threads: that PyTorch may take on a CPU in all the program; None leaves it as it is.
     """
 
-    memory = Memory(whole=19, encode=11, trunk=8, decode=15, feature=0.25)
+    memory = Memory(whole=20, encode=11, predict=4, apply=8, decode=15, feature=0.25)
 
     def __init__(
         self, network: IFAN, device: str, precision: Precision, threads: int | None = None
@@ -68,7 +68,9 @@ class TorchEngine:
             case ("deblurred",):
                 return [network(**given)]
             case ("bottleneck",):
-                return network.trunk(**given)[:1]
+                return [network.apply_filters(**given)]
+            case ("filter_feature",):
+                return network.predict(**given)[:1]
             case ("disparity",) if "encoded" in given:
                 return [network.disparity_estimator(given["encoded"])]
             case ("disparity",):
