@@ -48,7 +48,8 @@ CONTESTANTS: dict[str, tuple[selection.EngineName, selection.Precision]] = {
 STAGES = {
     "whole": (("center",), ("deblurred",)),
     "encode": (("center",), ("encoded", "defocused")),
-    "trunk": (("encoded", "defocused"), ("bottleneck",)),
+    "predict": (("encoded",), ("filter_feature",)),
+    "apply": (("filter_feature", "defocused"), ("bottleneck",)),
     "decode": (("bottleneck", "center"), ("deblurred",)),
 }
 PASSES = 3

@@ -7,6 +7,7 @@ PHOTOGRAPHS is the folder that a recipe trains with. Of its photographs those ar
 recipe keeps apart: no model that it trains has seen them. For each model it prints
 
 - the mean gain in PSNR of scenes by their mean |coc| (the scenes that training validates with),
+- how much less the mean gain is without what the network does at 1/8 of the size, the IAC among it,
 - the rank correlation (Spearman) of the defocus map with the true |coc|, over all scenes, a value
   for each cell of 8x8 pixels,
 - how near sharp photographs stay to themselves: the mean PSNR and the lowest,
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ifan import Deblurrer
@@ -40,17 +42,21 @@ def main() -> None:
     scenes, photographs = pictures(options)
     bands = [f"gain_{a:g}_{b:g}px" for a, b in zip((0.0, *BANDS_PX), BANDS_PX, strict=False)]
     heads = [name.removeprefix("gain_").replace("_", "-") for name in bands]
-    print(f"{'':24}{''.join(f'{h:>9}' for h in heads)}{'rank':>8}{'sharp':>14}{'grey':>7}")
+    print(
+        f"{'':24}{''.join(f'{h:>9}' for h in heads)}{'1/8':>7}{'rank':>8}{'sharp':>14}{'grey':>7}"
+    )
     for model in options.models:
         deblurrer = Deblurrer(model, precision="fp32", working_size="full")
         if deblurrer.dual_pixel:
             raise SystemExit(f"{model} needs dual-pixel views")
         gains = band_gains([judged(deblurrer, scene) for scene in scenes])
+        coarsest = np.mean([worth_of_coarsest(deblurrer, scene) for scene in scenes])
         cells = "".join(f"{gains.get(band, np.nan):>+9.2f}" for band in bands)
         kept = [psnr(deblurrer(p) / np.float32(255), p / np.float32(255)) for p in photographs]
         grey = max(colour(deblurrer(greyed(p))) for p in photographs)
         print(
-            f"{Path(model).name:24}{cells}{rank_correlation(deblurrer, scenes):>8.3f}"
+            f"{Path(model).name:24}{cells}{coarsest:>+7.2f}"
+            f"{rank_correlation(deblurrer, scenes):>8.3f}"
             f"{np.mean(kept):>7.1f}, {min(kept):.1f}{grey:>7.2f}",
             flush=True,
         )
@@ -91,6 +97,22 @@ def judged(deblurrer: Deblurrer, scene: Scene) -> Judged:
         psnr(scene.center, scene.target),
         float(np.abs(scene.coc).mean()),
     )
+
+
+@torch.inference_mode()
+def worth_of_coarsest(deblurrer: Deblurrer, scene: Scene) -> float:
+    """Return the PSNR of the network's result less that with the bottleneck's output at zero."""
+    network = deblurrer.model.network().eval()
+    center, target = (
+        torch.from_numpy(picture).permute(2, 0, 1)[None] for picture in (scene.center, scene.target)
+    )
+    whole = network.deblur(center)
+    skips = network.feature_extractor.pyramid(center, stages=3)
+    silent = torch.zeros_like(whole.bottleneck)
+    without = network.reconstructor.enlarge(silent, skips) + center
+    results = (whole.deblurred, without)
+    found, less = (psnr(result.clamp(0, 1).numpy(), target.numpy()) for result in results)
+    return found - less
 
 
 def rank_correlation(deblurrer: Deblurrer, scenes: list[Scene]) -> float:

@@ -3,11 +3,11 @@
     python benchmarks/working_size.py FOLDER [--model M] [--megapixels 12,24] [--radii 4,8,16,24]
                                       [--sizes 1024,1536,2048,3072] [--pictures 1] [--half]
 
-FOLDER holds sharp photographs of 2000x1000 pixels or more, of which the middle is taken: 2x3 of
-them side by side are a picture of 12 megapixels, 3x4 one of 24. Each is put out of focus as a whole
-in linear light, with one radius of the circle of confusion, and rounded to 8 bits; with `--half`
-every second photograph stays in focus. Printed are PSNR and SSIM (of the mean of the channels) to
-the sharp picture, means over the pictures, of
+FOLDER holds photographs of 2000x1000 pixels or more. Of those that are sharp in the middle, some
+from all over the folder are taken: 2x3 middles side by side are a picture of 12 megapixels, 3x4
+one of 24. Each is put out of focus as a whole in linear light, with one radius of the circle of
+confusion, and rounded to 8 bits; with `--half` every second photograph stays in focus. Printed are
+PSNR and SSIM (of the mean of the channels) to the sharp picture, means over the pictures, of
 
 - the picture out of focus,
 - `full`: the network at the full size,
@@ -18,10 +18,11 @@ the sharp picture, means over the pictures, of
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
-from itertools import product
+from itertools import islice, product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +32,7 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from ifan import Deblurrer
+from ifan.datasets.simulated import sharpness
 from ifan.images import Metadata, Photograph, resize
 from ifan.optics import Layer, PointSpreadFunction, linear_light, render, srgb_coded
 
@@ -39,6 +41,10 @@ Picture = NDArray[np.uint8]
 PIECE = (1000, 2000)
 GRIDS = {12: (3, 2), 24: (4, 3)}
 """Rows and columns of pieces, by megapixels."""
+
+SHARP = 0.5
+"""Part of a photograph's textured squares that has to be sharp: a photograph that is soft itself
+would count it as a loss when it becomes sharper."""
 
 
 class Scores(NamedTuple):
@@ -50,11 +56,12 @@ class Scores(NamedTuple):
 
 def main() -> None:
     options = parse()
-    photographs = sharp_photographs(options.folder)
+    count = options.pictures * sum(math.prod(GRIDS[size]) for size in options.megapixels)
+    pieces = sharp_pieces(options.folder, count)
     for megapixels in options.megapixels:
         scores: dict[tuple[str, float], list[Scores]] = defaultdict(list)
         for number in range(options.pictures):
-            sharp = mosaic(photographs, GRIDS[megapixels])
+            sharp = mosaic(pieces, GRIDS[megapixels])
             for radius in options.radii:
                 blurred = out_of_focus(sharp, radius, half=options.half)
                 for name, result in contestants(options, blurred):
@@ -79,7 +86,18 @@ def numbers(text: str) -> list[int]:
     return [int(part) for part in text.split(",")]
 
 
-def sharp_photographs(folder: Path) -> Iterator[Picture]:
+def sharp_pieces(folder: Path, count: int) -> Iterator[Picture]:
+    """Return the middles of so many photographs, at equal distances among those that are sharp."""
+    found = [path for path, piece in middles(folder) if sharpness(piece) >= SHARP]
+    if len(found) < count:
+        sys.exit(
+            f"{count} sharp photographs of 2000x1000 pixels are needed, there are {len(found)}"
+        )
+    chosen = {found[number * len(found) // count] for number in range(count)}
+    return (piece for path, piece in middles(folder) if path in chosen)
+
+
+def middles(folder: Path) -> Iterator[tuple[Path, Picture]]:
     """Yield the middle of each photograph that is large enough."""
     height, width = PIECE
     for path in sorted(folder.iterdir()):
@@ -88,18 +106,15 @@ def sharp_photographs(folder: Path) -> Iterator[Picture]:
         with Image.open(path) as image:
             left, top = (image.width - width) // 2, (image.height - height) // 2
             if min(left, top) >= 0:
-                part = image.convert("RGB").crop((left, top, left + width, top + height))
-                yield np.asarray(part)
+                box = left, top, left + width, top + height
+                yield path, np.asarray(image.convert("RGB").crop(box))
 
 
-def mosaic(photographs: Iterator[Picture], grid: tuple[int, int]) -> Picture:
-    """Put the next photographs side by side."""
+def mosaic(pieces: Iterator[Picture], grid: tuple[int, int]) -> Picture:
+    """Put the next pieces side by side."""
     rows, columns = grid
-    pieces = [photograph for _, photograph in zip(range(rows * columns), photographs, strict=False)]
-    if len(pieces) < rows * columns:
-        sys.exit("there are too few photographs of 2000x1000 pixels or more")
-    lines = (pieces[row * columns : (row + 1) * columns] for row in range(rows))
-    return np.concatenate([np.concatenate(line, axis=1) for line in lines])
+    lines = [np.concatenate(list(islice(pieces, columns)), axis=1) for _ in range(rows)]
+    return np.concatenate(lines)
 
 
 def out_of_focus(sharp: Picture, radius: float, *, half: bool) -> Picture:
