@@ -62,6 +62,16 @@ def test_a_parcel_goes_on_where_a_killed_worker_was(order):
     assert written(order) == clean
 
 
+def test_what_a_killed_worker_was_writing_to_the_journal_is_not_read(order):
+    parcel = parcel_of(order)
+    Worker(order).deblur(parcel)
+    for folder in ("parcels", "parts"):
+        order.target.write(f".ifan-batch/{folder}/.ifan-0123456789abcdef.tmp", b"")
+    journal = Journal(order.target)
+    assert [progress.parcel for progress in journal.unfinished()] == [parcel]
+    assert journal.parts() == []
+
+
 def test_a_photograph_that_ends_its_worker_again_and_again_is_given_up(order):
     parcel = parcel_of(order)
     journal = Journal(order.target)

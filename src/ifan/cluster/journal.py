@@ -95,8 +95,8 @@ class Journal:
 
     def unfinished(self) -> Iterator[Progress]:
         """Yield how far each parcel has come that a killed batch was at."""
-        for entry in self._target.entries(_PARCELS):
-            yield Progress.from_json(self._target.read(entry.path))
+        for path in self._files(_PARCELS, ".json"):
+            yield Progress.from_json(self._target.read(path))
 
     def forget(self, parcel: str) -> None:
         """Forget a parcel whose records are in a part."""
@@ -111,7 +111,7 @@ class Journal:
 
     def parts(self) -> list[str]:
         """Return the parts that there are, in the order in which they were written."""
-        return sorted(entry.path for entry in self._target.entries(_PARTS))
+        return sorted(self._files(_PARTS, ".parquet"))
 
     def records(self, parts: list[str]) -> Iterator[list[Record]]:
         """Yield the records of parts, some at a time."""
@@ -121,3 +121,8 @@ class Journal:
     def end(self) -> None:
         """Remove the journal: what it says is in the manifest."""
         self._target.remove_folder(FOLDER)
+
+    def _files(self, folder: str, ending: str) -> Iterator[str]:
+        """Yield the files of a folder; not the hidden ones that are being written, or were."""
+        paths = (entry.path for entry in self._target.entries(folder))
+        return (path for path in paths if path.endswith(ending))
