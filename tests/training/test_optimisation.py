@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
-from ifan.training.optimisation import learning_rate_share, make_optimizer
+from ifan.networks import IFAN
+from ifan.training.optimisation import (
+    KernelMuon,
+    learning_rate_share,
+    make_optimizers,
+    orthogonalised,
+)
 from ifan.training.recipe import Optimizer, Schedule, open_recipe
 
 
@@ -29,8 +36,12 @@ def test_a_cosine_falls_to_its_last_share_after_a_warm_up():
     assert shares[9:] == sorted(shares[9:], reverse=True)
 
 
+def with_weights(*weights: torch.Tensor) -> nn.Module:
+    return nn.ParameterList(weights)
+
+
 def test_the_paper_trains_with_radam():
-    optimizer = make_optimizer([torch.nn.Parameter(torch.ones(3))], Optimizer())
+    (optimizer,) = make_optimizers(with_weights(torch.ones(3)), Optimizer())
     assert isinstance(optimizer, torch.optim.RAdam)
     assert (
         optimizer.defaults
@@ -45,11 +56,53 @@ def test_the_paper_trains_with_radam():
     )
 
 
-@pytest.mark.parametrize("name", ["radam", "adam"])
+@pytest.mark.parametrize("name", ["radam", "adam", "muon"])
 def test_decay_is_decoupled_from_gradients(name):
     """Without gradient a weight shrinks by learning rate times decay, whatever the moments are."""
-    weight = torch.nn.Parameter(torch.ones(3, dtype=torch.float64))
-    optimizer = make_optimizer([weight], Optimizer(name=name, learning_rate=0.1, weight_decay=0.5))
-    weight.grad = torch.zeros_like(weight)
-    optimizer.step()
-    assert weight.tolist() == pytest.approx([0.95] * 3)
+    module = with_weights(torch.ones(3), torch.ones(16, 8, 3, 3))
+    settings = Optimizer(name=name, learning_rate=0.1, kernel_learning_rate=0.1, weight_decay=0.5)
+    optimizers = make_optimizers(module, settings)
+    for weight in module.parameters():
+        weight.grad = torch.zeros_like(weight)
+    for optimizer in optimizers:
+        optimizer.step()
+    for weight in module.parameters():
+        torch.testing.assert_close(weight.data, torch.full_like(weight, 0.95))
+
+
+@pytest.mark.parametrize("shape", [(16, 24, 3, 3), (64, 8, 4, 4), (96, 8, 3, 3)])
+def test_muon_changes_all_directions_of_a_kernel_alike(shape):
+    torch.manual_seed(0)
+    kernel = nn.Parameter(torch.zeros(shape))
+    kernel.grad = torch.randn(shape)
+    kernel.grad[0] *= 100  # one output's gradient is much larger
+    KernelMuon([kernel], lr=0.1, momentum=0.95, weight_decay=0).step()
+    rows, columns = kernel.flatten(1).shape
+    changes = torch.linalg.svdvals(kernel.flatten(1).detach()) / (
+        0.1 * max(1, rows / columns) ** 0.5
+    )
+    assert changes.min() > 0.6
+    assert changes.max() < 1.3
+    assert (kernel * kernel.grad).sum() < 0  # downhill
+
+
+def test_what_is_orthogonalised_keeps_its_singular_vectors():
+    torch.manual_seed(0)
+    matrix = torch.randn(1, 16, 40)
+    u, _, v = torch.linalg.svd(matrix[0], full_matrices=False)
+    torch.testing.assert_close(orthogonalised(matrix)[0].float(), u @ v, rtol=0, atol=0.15)
+    assert not orthogonalised(torch.zeros(2, 3, 3)).any()
+
+
+def test_muon_is_for_kernels_between_features_and_adam_for_all_else():
+    network = IFAN(width=8, iterations=2)
+    adam, muon = make_optimizers(network, Optimizer(name="muon"))
+    names = {id(weight): name for name, weight in network.named_parameters()}
+    of_muon = {names[id(weight)] for weight in muon.param_groups[0]["params"]}
+    of_adam = {names[id(weight)] for weight in adam.param_groups[0]["params"]}
+    assert isinstance(adam, torch.optim.AdamW)
+    assert of_muon | of_adam == set(names.values())
+    assert not of_muon & of_adam
+    assert {"reconstructor.output.weight", "filter_predictor.output.weight"} <= of_adam
+    assert all(name.endswith("weight") for name in of_muon)
+    assert "reconstructor.upsamplers.0.weight" in of_muon

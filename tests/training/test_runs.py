@@ -202,7 +202,8 @@ def test_several_processes_train_as_one_with_larger_batches(start, train, tmp_pa
     said(start(*changes, options=["--log-root=two"], torchrun=TWO_PROCESSES))
     gradients = []
     for root in ("one", "two"):
-        moments = state(tmp_path / root / "IFAN_CVPR2021" / MODE)["optimizer"]["state"].values()
+        (adam,) = state(tmp_path / root / "IFAN_CVPR2021" / MODE)["optimizers"]
+        moments = adam["state"].values()
         gradients.append(torch.cat([moment["exp_avg"].flatten() for moment in moments]) / 0.1)
     assert gradients[0].norm() > 1e-3
     torch.testing.assert_close(*gradients, rtol=0, atol=1e-5)

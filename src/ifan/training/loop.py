@@ -24,7 +24,7 @@ from ifan.training.devices import is_out_of_memory, open_fabric
 from ifan.training.initialisation import make_networks
 from ifan.training.losses import Outcome, Tasks, difference
 from ifan.training.observing import Observer
-from ifan.training.optimisation import learning_rate_share, make_optimizer
+from ifan.training.optimisation import learning_rate_share, make_optimizers
 from ifan.training.recipe import Recipe, SimulatedData
 from ifan.training.validation import Judged, judge, sample, validation_pictures
 from ifan.training.views import views_on
@@ -78,10 +78,10 @@ class Training:
         compare = difference(losses.difference, losses.epsilon)
         self._tasks = Tasks(network, reblurring, losses.weights, compare)
         self._tasks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        optimizer = make_optimizer(list(self._tasks.parameters()), recipe.optimizer)
+        optimizers = make_optimizers(self._tasks, recipe.optimizer)
         if recipe.compile:
             self._tasks.compile()
-        self._module, self._optimizer = self._fabric.setup(self._tasks, optimizer)
+        self._module, *self._optimizers = self._fabric.setup(self._tasks, *optimizers)
         self._average = _average(self._tasks, recipe.average)
         if state is not None:
             self._restore(state)
@@ -146,11 +146,10 @@ class Training:
 
     def _step(self, coming: Iterator[Batch]) -> None:
         """Make one update of the weights."""
-        rate = self.recipe.optimizer.learning_rate * learning_rate_share(
-            self.update + 1, self.recipe.updates, self.recipe.schedule
-        )
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
+        share = learning_rate_share(self.update + 1, self.recipe.updates, self.recipe.schedule)
+        for optimizer in self._optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * share
         parts: list[Outcome] = []
         names: list[str] = []
         for part in range(self.recipe.accumulation):
@@ -169,11 +168,13 @@ class Training:
         # In fp16 the scaler skips such an update, and scales less from then on.
         if not math.isfinite(norm) and self.recipe.precision != "fp16":
             raise self._diverged("a gradient", names)
-        self._optimizer.step()
-        self._optimizer.zero_grad()
+        for optimizer in self._optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
         if self._average is not None:
             self._average.update_parameters(self._tasks)
         self.update += 1
+        rate = self.recipe.optimizer.learning_rate * share
         self._observer.updated(self.update, _mean_losses(parts), norm, rate)
 
     def _clip(self) -> float:
@@ -187,7 +188,7 @@ class Training:
             ]
             return norms[-1] if math.isfinite(norms[0]) else norms[0]
         norm = self._fabric.clip_gradients(
-            self._module, self._optimizer, max_norm=largest, error_if_nonfinite=False
+            self._module, self._optimizers[0], max_norm=largest, error_if_nonfinite=False
         )
         return float(cast("Tensor", norm))
 
@@ -245,7 +246,7 @@ class Training:
         state = {
             "update": self.update,
             "tasks": self._tasks.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
             "precision": self._fabric.strategy.precision.state_dict(),
             "average": None if self._average is None else self._average.state_dict(),
             "scores": [scored.model_dump() for scored in self._scores],
@@ -264,7 +265,8 @@ class Training:
         torch.set_rng_state(state["torch_random"])
         self.update = state["update"]
         self._tasks.load_state_dict(state["tasks"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
         self._fabric.strategy.precision.load_state_dict(state["precision"])
         if self._average is not None:
             self._average.load_state_dict(state["average"])

@@ -1,28 +1,142 @@
-"""How weights change: optimiser, schedule and clipping (paper, Sec. 4.1)."""
+"""How weights change: optimisers, schedule and clipping (paper, Sec. 4.1).
+
+The paper has RAdam. `muon` is for training from nothing: with Adam, the random residual picture of
+the first updates makes all layers shrink, and for thousands of updates nothing is learnt; with
+Muon, whose updates change all directions of a kernel alike, a network takes off after a hundred.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer as TorchOptimizer
 
 from ifan.training.recipe import Optimizer, Schedule
 
+_FEWEST_CHANNELS = 8
+"""Kernels that read or make fewer are the ends of the network: pictures and maps."""
 
-def make_optimizer(parameters: list[nn.Parameter], settings: Optimizer) -> TorchOptimizer:
-    """Return the optimiser; decay of the weights is decoupled from their gradients."""
+_NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+_NEWTON_SCHULZ_STEPS = 5
+"""Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024)."""
+
+
+class KernelMuon(TorchOptimizer):
+    """Muon for the kernels of convolutions; `torch.optim.Muon` takes matrices alone.
+
+    A kernel is taken for the matrix of its first channels and all the rest. The update is the
+    momentum's matrix with all its singular values made about 1, by Newton-Schulz iterations.
+
+    Args:
+        kernels: each 4-dimensional.
+        lr: learning rate; about the spectral norm of an update.
+        momentum: share of the updates before that each keeps.
+        weight_decay: for each update, times the learning rate.
+    """
+
+    def __init__(
+        self, kernels: Iterable[nn.Parameter], *, lr: float, momentum: float, weight_decay: float
+    ) -> None:
+        super().__init__(kernels, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Change all kernels that have a gradient."""
+        if closure is not None:
+            raise NotImplementedError("an update is made of gradients that are there")
+        for group in self.param_groups:
+            for kernels, updates in self._by_shape(group["params"], group["momentum"]):
+                # Those with more outputs than inputs may change as much for each input.
+                rate = group["lr"] * math.sqrt(max(1.0, updates.shape[1] / updates.shape[2]))
+                for kernel, update in zip(kernels, orthogonalised(updates), strict=True):
+                    kernel.mul_(1 - group["lr"] * group["weight_decay"])
+                    kernel.add_(update.reshape(kernel.shape).to(kernel.dtype), alpha=-rate)
+        return None
+
+    def _by_shape(
+        self, kernels: list[nn.Parameter], momentum: float
+    ) -> Iterable[tuple[list[nn.Parameter], Tensor]]:
+        """Return kernels of a shape together, with their momenta, one matrix for each."""
+        found: dict[torch.Size, tuple[list[nn.Parameter], list[Tensor]]] = {}
+        for kernel in kernels:
+            if kernel.grad is None:
+                continue
+            state = self.state[kernel]
+            if not state:
+                state["momentum"] = torch.zeros_like(kernel)
+            state["momentum"].lerp_(kernel.grad, 1 - momentum)
+            matrix = kernel.grad.lerp(state["momentum"], momentum).flatten(1)  # as of Nesterov
+            alike = found.setdefault(matrix.shape, ([], []))
+            alike[0].append(kernel)
+            alike[1].append(matrix)
+        return [(alike, torch.stack(matrices)) for alike, matrices in found.values()]
+
+
+def orthogonalised(matrices: Tensor) -> Tensor:
+    """Return matrices with the same singular vectors, all singular values between 0.7 and 1.2.
+
+    Args:
+        matrices: Nxrowsxcolumns. What is 0 stays so.
+
+    Returns:
+        The same shape, bfloat16.
+    """
+    x = matrices.bfloat16()
+    is_tall = x.shape[1] > x.shape[2]
+    if is_tall:
+        x = x.mT
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    a, b, c = _NEWTON_SCHULZ
+    for _ in range(_NEWTON_SCHULZ_STEPS):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.mT if is_tall else x
+
+
+def make_optimizers(module: nn.Module, settings: Optimizer) -> list[TorchOptimizer]:
+    """Return the optimisers of a module's parameters; of each, `initial_lr` is before the schedule.
+
+    Decay of the weights is decoupled from their gradients.
+    """
+    parameters = list(module.parameters())
     common: dict[str, Any] = {
         "lr": settings.learning_rate,
         "betas": settings.betas,
         "eps": settings.epsilon,
         "weight_decay": settings.weight_decay,
     }
+    optimizers: list[TorchOptimizer] = []
     if settings.name == "radam":
-        return torch.optim.RAdam(parameters, decoupled_weight_decay=True, **common)
-    return torch.optim.AdamW(parameters, fused=True, **common)
+        optimizers.append(torch.optim.RAdam(parameters, decoupled_weight_decay=True, **common))
+    else:
+        kernels = [each for each in parameters if settings.name == "muon" and _is_hidden(each)]
+        taken = {id(kernel) for kernel in kernels}
+        others = [each for each in parameters if id(each) not in taken]
+        optimizers.append(torch.optim.AdamW(others, fused=True, **common))
+        if kernels:
+            muon = KernelMuon(
+                kernels,
+                lr=settings.kernel_learning_rate,
+                momentum=settings.kernel_momentum,
+                weight_decay=settings.weight_decay,
+            )
+            optimizers.append(muon)
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["initial_lr"] = group["lr"]
+    return optimizers
+
+
+def _is_hidden(parameter: nn.Parameter) -> bool:
+    """Whether it is a kernel between features; 1x1 ones make filters, whose scale matters."""
+    if parameter.ndim != 4:
+        return False
+    first, second, *size = parameter.shape
+    return min(first, second) >= _FEWEST_CHANNELS and math.prod(size) > 1
 
 
 def learning_rate_share(update: int, updates: int, schedule: Schedule) -> float:

@@ -98,7 +98,8 @@ class Optimizer(Settings):
     """How weights change.
 
     Attributes:
-        name: `radam` in the paper; decay is decoupled in both.
+        name: `radam` in the paper; decay is decoupled in all. `muon` is Muon for the kernels
+            between features, and Adam for all else.
         learning_rate: before the schedule.
         betas: decay of the two moments.
         epsilon: keeps the division finite.
@@ -106,15 +107,19 @@ class Optimizer(Settings):
         largest_norm: gradients of a larger global norm are scaled to it; None leaves them.
         clip_apart: the reblurring network is clipped by itself, so that its gradients, which can be
             much larger, do not slow the others down.
+        kernel_learning_rate: of the kernels with `muon`, before the schedule.
+        kernel_momentum: of the kernels with `muon`.
     """
 
-    name: Literal["radam", "adam"] = "radam"
+    name: Literal["radam", "adam", "muon"] = "radam"
     learning_rate: PositiveFloat = 1e-4
     betas: tuple[Share, Share] = (0.9, 0.999)
     epsilon: PositiveFloat = 1e-8
     weight_decay: NonNegativeFloat = 0.01
     largest_norm: PositiveFloat | None = 0.5
     clip_apart: bool = False
+    kernel_learning_rate: PositiveFloat = 0.01
+    kernel_momentum: Share = 0.95
 
 
 class Schedule(Settings):
@@ -295,6 +300,8 @@ class Recipe(Settings):
             raise ValueError(f"network.dual_pixel must be false: {architecture} has one view")
         if self.optimizer.clip_apart and self.precision == "fp16":
             raise ValueError("optimizer.clip_apart must be false with precision fp16")
+        if self.optimizer.name == "muon" and self.precision == "fp16":
+            raise ValueError("optimizer.name must not be muon with precision fp16")
         if isinstance(self.data, SimulatedData):
             scenes = self.data.simulation
             if min(scenes.height, scenes.width) < self.crop:
