@@ -194,3 +194,21 @@ def test_a_task_without_weight_is_left_out_with_all_that_it_needs():
 def test_ways_to_compare_pictures(name, epsilon, expected):
     found = difference(name, epsilon)(torch.tensor([0.5, 0.0]), torch.tensor([0.0, 0.0]))
     assert found.item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_filters_that_could_enlarge_without_bound_cost_and_others_do_not():
+    network = IFAN(width=8, iterations=3)
+    tasks = Tasks(network, None, {"deblurring": 1.0, "growth": 1.0})
+    views = Views(*torch.rand(2, 1, 3, 16, 24))
+    output = network.filter_predictor.output
+    with torch.no_grad():
+        output.weight.zero_()
+        output.bias.copy_(network.filter_predictor.copying_bias())
+    assert tasks(views).losses["growth"] == 0
+    with torch.no_grad():
+        # The vertical taps of the first of three iterations: one of six filters.
+        output.bias[: 3 * 32] = torch.tensor([-0.5, 2.0, -0.5]).repeat_interleave(32)
+    outcome = tasks(views)
+    assert float(outcome.losses["growth"]) == pytest.approx((3 - 1.25) ** 2 / 6)
+    outcome.total.backward()
+    assert output.bias.grad[:32].max() < 0 < output.bias.grad[32:64].min()

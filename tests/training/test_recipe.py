@@ -101,7 +101,7 @@ def test_a_base_is_looked_for_beside_the_file_that_names_it(tmp_path):
         ("losses={deblurring: 0, disparity: 0, reblurring: 0}", "losses must not all be 0"),
         (
             "losses={deblurring: 0, disparity: 0, reblurring: 0, defocus: 1}",
-            "losses must not all be 0, besides defocus without simulated scenes",
+            "losses must not all be 0, besides defocus and growth",
         ),
         ("data={kind: simulated, scenes: 3, uses: 1}", "data.scenes * data.uses must be"),
         ("data.augmentation.noise_share=2", "data.augmentation.noise_share: "),
@@ -123,11 +123,19 @@ def test_what_is_wrong_is_named_by_its_key(override, said):
         ("ablation-F", "disparity"),
         ("ablation-D", "reblurring"),
         ("ablation-F", "defocus"),
+        ("ablation-D", "growth"),
+        ("ablation-FAC", "growth"),
     ],
 )
 def test_a_task_that_a_network_cannot_do_is_refused(name, task):
     with pytest.raises(IfanError, match=f"losses.{task} must be 0"):
         open_recipe(name, [f"losses.{task}=1"])
+
+
+@pytest.mark.parametrize("override", ["optimizer.name=muon", "optimizer.clip_apart=true"])
+def test_what_cannot_be_done_with_scaled_gradients_is_refused(override):
+    with pytest.raises(IfanError, match=r"optimizer\.\w+ must not be muon|optimizer\.\w+ must be"):
+        open_recipe("ifan", ["precision=fp16", override])
 
 
 def test_an_unknown_recipe_names_those_that_there_are():

@@ -5,18 +5,20 @@ disparity:   the right view, warped by its estimated disparity, is the left view
 reblurring:  the target, blurred by filters made of the deblurring filters, is the center view
              (Sec. 3.3)
 
-and two that the paper does not have:
+and three that the paper does not have:
 
 defocus:     the disparity estimated of what the network deblurs is as large as its blur makes it
              (only simulated scenes tell)
 coarse:      a 1x1 convolution of the reconstructor's bottleneck tells the all-in-focus target at
              half the size, so that what is done at 1/8 of the size has to deblur, too
+growth:      the absolute taps of a filter of the IAC add up to little more than 1: it applies 2 N
+             filters one after the other, and what each enlarges a little they enlarge without bound
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import NamedTuple, cast
 
@@ -26,12 +28,16 @@ from torch import Tensor, nn
 
 from ifan.networks import ReblurringNetwork
 from ifan.networks.disparity import downsample, warp_horizontally
-from ifan.networks.ifan import SIZE_MULTIPLE, DeblurringNetwork
+from ifan.networks.iac import SeparableFilters
+from ifan.networks.ifan import IFAN, SIZE_MULTIPLE, DeblurringNetwork, TrainingPass
 from ifan.training.views import Views
 
 DISPARITY_OF_COC = 8 / (3 * math.pi)
 """Disparity between the views for each pixel of the circle of confusion: the distance between the
 centroids of both halves of a disc of radius 1."""
+
+LARGEST_TAP_SUM = 1.25
+"""Up to here, the absolute taps of a filter may add up to what they like."""
 
 _COARSE = 2
 """What of its size the target of the task `coarse` has."""
@@ -102,12 +108,18 @@ class Tasks(nn.Module):
 
     def forward(self, views: Views) -> Outcome:
         """Do all tasks with a batch."""
-        pictures, wanted = self._pictures(views)
+        result = self.network.deblur_for_training(
+            views.center, *((views.left, views.right) if self.network.dual_pixel else ())
+        )
+        pictures, wanted = self._pictures(views, result)
         losses = {
             # Losses are summed in float32, whatever precision the passes have.
             task: self._compare(picture.to(wanted[task].dtype), wanted[task])
             for task, picture in pictures.items()
         }
+        if "growth" in self.weights:
+            predictor = cast("IFAN", self.network).filter_predictor
+            losses["growth"] = growth(predictor.one_by_one(cast("Tensor", result.filter_feature)))
         total = torch.stack([self.weights[task] * loss for task, loss in losses.items()]).sum()
         names = {"deblurring": "output", "disparity": "warped", "reblurring": "reblurred"}
         shown = {names[task]: picture for task, picture in pictures.items() if task in names}
@@ -117,11 +129,11 @@ class Tasks(nn.Module):
             {name: picture.detach() for name, picture in shown.items()},
         )
 
-    def _pictures(self, views: Views) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Return, for each task, what comes out and what should."""
+    def _pictures(
+        self, views: Views, result: TrainingPass
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return, for each task that compares pictures, what comes out and what should."""
         made, wanted = {}, {}
-        filter_views = (views.left, views.right) if self.network.dual_pixel else ()
-        result = self.network.deblur_for_training(views.center, *filter_views)
         if "deblurring" in self.weights:
             made["deblurring"] = result.deblurred
             wanted["deblurring"] = views.target
@@ -165,6 +177,20 @@ def disparity_of_coc(coc: Tensor) -> Tensor:
         coc: the circle of confusion, Nx1xHxW, radius in pixels.
     """
     return downsample(coc.abs()) * (DISPARITY_OF_COC / SIZE_MULTIPLE)
+
+
+def growth(filters: Iterable[SeparableFilters]) -> Tensor:
+    """Return the mean square of how far the absolute taps of filters exceed `LARGEST_TAP_SUM`.
+
+    Args:
+        filters: of the IAC, iteration by iteration.
+    """
+    sums = [
+        torch.stack([tap.float().abs() for tap in taps]).sum(0)
+        for each in filters
+        for taps in (each.vertical, each.horizontal)
+    ]
+    return F.relu(torch.stack(sums) - LARGEST_TAP_SUM).square().mean()
 
 
 def reblur(

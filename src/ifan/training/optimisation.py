@@ -77,7 +77,7 @@ class KernelMuon(TorchOptimizer):
 
 
 def orthogonalised(matrices: Tensor) -> Tensor:
-    """Return matrices with the same singular vectors, all singular values between 0.7 and 1.2.
+    """Return matrices with the same singular vectors, but singular values that are all about 1.
 
     Args:
         matrices: Nxrowsxcolumns. What is 0 stays so.

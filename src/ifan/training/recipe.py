@@ -76,6 +76,7 @@ class Losses(Settings):
             simulated scenes tell; left out with others. The paper does not have it.
         coarse: of what the reconstructor's part at 1/8 of the size tells of the target. The paper
             does not have it.
+        growth: of how much the iterated filters can enlarge. The paper does not have it.
         difference: how pictures are compared. The paper has `squared`.
         epsilon: with `charbonnier`, below which differences count about as their squares.
     """
@@ -85,6 +86,7 @@ class Losses(Settings):
     reblurring: NonNegativeFloat = 1.0
     defocus: NonNegativeFloat = 0.0
     coarse: NonNegativeFloat = 0.0
+    growth: NonNegativeFloat = 0.0
     difference: Literal["squared", "absolute", "charbonnier"] = "squared"
     epsilon: PositiveFloat = 1e-3
 
@@ -285,11 +287,14 @@ class Recipe(Settings):
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
         architecture = self.network.architecture
-        untold = set() if isinstance(self.data, SimulatedData) else {"defocus"}
-        if not any(weight for task, weight in self.losses.weights.items() if task not in untold):
-            raise ValueError("losses must not all be 0, besides defocus without simulated scenes")
+        # One restrains the filters, whatever comes out; the other only simulated scenes tell.
+        aside = {"growth"} | (set() if isinstance(self.data, SimulatedData) else {"defocus"})
+        if not any(weight for task, weight in self.losses.weights.items() if task not in aside):
+            raise ValueError(f"losses must not all be 0, besides {' and '.join(sorted(aside))}")
         if self.renew_coarsest and (self.start is None or architecture != "ifan"):
             raise ValueError("renew_coarsest needs a start, and network.architecture ifan")
+        if self.losses.growth and architecture not in ("ifan", "F"):
+            raise ValueError(f"losses.growth must be 0: {architecture} has no iterated filters")
         if self.losses.disparity and architecture in ("B", "F"):
             raise ValueError(f"losses.disparity must be 0: {architecture} estimates none")
         if self.losses.defocus and architecture in ("B", "F"):
