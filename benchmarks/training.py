@@ -36,7 +36,7 @@ from ifan.networks.reblurring import COLOURS
 from ifan.training.batches import Place, batches
 from ifan.training.initialisation import gentle_start
 from ifan.training.losses import Tasks, warp_right_to_left
-from ifan.training.optimisation import make_optimizer
+from ifan.training.optimisation import make_optimizers
 from ifan.training.recipe import FolderData, Recipe
 from ifan.training.views import Views
 
@@ -124,7 +124,7 @@ def contestant(
         module = Tasks(network, reblurring, WEIGHTS)
         loss = lambda views: module(views).total  # noqa: E731
     module.to(memory_format=layout)  # type: ignore[call-overload]
-    optimizer = make_optimizer(list(module.parameters()), Recipe().optimizer)
+    (optimizer,) = make_optimizers(module, Recipe().optimizer)
     return Contestant(loss, optimizer, precision, layout)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer as TorchOptimizer
 
@@ -88,13 +89,14 @@ def orthogonalised(matrices: Tensor) -> Tensor:
     x = matrices.bfloat16()
     is_tall = x.shape[1] > x.shape[2]
     if is_tall:
-        x = x.mT
-    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+        x = x.transpose(1, 2)
+    x = F.normalize(x.flatten(1)).view_as(x)
     a, b, c = _NEWTON_SCHULZ
     for _ in range(_NEWTON_SCHULZ_STEPS):
-        gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.mT if is_tall else x
+        gram = x @ x.transpose(1, 2)
+        change = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        x = torch.baddbmm(x, change, x, beta=a)
+    return x.transpose(1, 2) if is_tall else x
 
 
 def make_optimizers(module: nn.Module, settings: Optimizer) -> list[TorchOptimizer]:
