@@ -42,6 +42,16 @@ def open_fabric(precision: str, accelerator: str) -> lightning_fabric.Fabric:
     return fabric
 
 
+def leave_others() -> None:
+    """Part from the other processes at the end, in order.
+
+    Threads that still listen to them when Python ends can end the process with SIGABRT, and then
+    `torchrun` takes a training that went well for one that failed.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
 def _processes() -> dict[str, Any]:
     """Return what Fabric needs to know of the processes that `torchrun` started this time."""
     # Its agents share a store, in which processes that are started again would find the addresses

@@ -20,7 +20,7 @@ from ifan.files import is_written
 from ifan.training.batches import Batch, Place, batches, epoch
 from ifan.training.checkpoints import RunFolder, Scored, best_of
 from ifan.training.cost import cost
-from ifan.training.devices import is_out_of_memory, open_fabric
+from ifan.training.devices import is_out_of_memory, leave_others, open_fabric
 from ifan.training.initialisation import make_networks
 from ifan.training.losses import Outcome, Tasks, difference
 from ifan.training.observing import Observer
@@ -116,6 +116,7 @@ class Training:
                     raise self._failed(error) from error
                 if stopping:
                     break
+        leave_others()
         return self.update == self.recipe.updates
 
     def _look_around(self) -> bool:
