@@ -1,14 +1,14 @@
 """How weights change: optimisers, schedule and clipping (paper, Sec. 4.1).
 
 The paper has RAdam. `muon` is for training from nothing: with Adam, the random residual picture of
-the first updates makes all layers shrink, and for thousands of updates nothing is learnt; with
-Muon, whose updates change all directions of a kernel alike, a network takes off after a hundred.
+the first updates makes all layers shrink, and a network can stay at the identity for long; with
+Muon, whose updates change all directions of a kernel alike, it takes off soon.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -45,10 +45,8 @@ class KernelMuon(TorchOptimizer):
         super().__init__(kernels, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+    def step(self) -> None:  # type: ignore[override]
         """Change all kernels that have a gradient."""
-        if closure is not None:
-            raise NotImplementedError("an update is made of gradients that are there")
         for group in self.param_groups:
             for kernels, updates in self._by_shape(group["params"], group["momentum"]):
                 # Those with more outputs than inputs may change as much for each input.
@@ -56,7 +54,6 @@ class KernelMuon(TorchOptimizer):
                 for kernel, update in zip(kernels, orthogonalised(updates), strict=True):
                     kernel.mul_(1 - group["lr"] * group["weight_decay"])
                     kernel.add_(update.reshape(kernel.shape).to(kernel.dtype), alpha=-rate)
-        return None
 
     def _by_shape(
         self, kernels: list[nn.Parameter], momentum: float
