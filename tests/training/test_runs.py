@@ -61,8 +61,9 @@ def test_the_moving_average_is_what_is_kept(train, folder):
     )
 
 
-def test_a_killed_run_goes_on_to_the_same_weights(start, train, folder, tmp_path):
-    changes = ("average=0.9", "accumulation=2", "updates=18")
+@pytest.mark.parametrize("optimizer", ["radam", "muon"])
+def test_a_killed_run_goes_on_to_the_same_weights(start, train, folder, tmp_path, optimizer):
+    changes = ("average=0.9", "accumulation=2", "updates=18", f"optimizer.name={optimizer}")
     train(*changes, log_root="whole")
     killed = start(*changes)
     wait_for_update(folder, 6, killed)
