@@ -81,6 +81,30 @@ def test_grey_crops_are_grey_in_all_views(photographs):
             assert picture.std() > 1
 
 
+def test_without_views_crops_are_turned_in_all_eight_ways(photographs):
+    straight = CropStream(photographs, SIMULATION, crop=32)
+    turning = CropStream(photographs, SIMULATION, crop=32, views=False)
+    ways = {
+        _way(straight.group(number, 1, 0.0)[0], turning.group(number, 1, 0.0)[0])
+        for number in range(40)
+    }
+    assert ways == set(range(8))
+
+
+def _way(straight, turned):
+    """Return which of the eight turns leads from one example to the other, in all pictures."""
+    assert turned.left is None
+    assert turned.right is None
+    pictures = ("center", "target", "coc")
+    for way in range(8):
+        turn = [np.rot90(getattr(straight, name), way % 4) for name in pictures]
+        turn = [np.fliplr(picture) if way >= 4 else picture for picture in turn]
+        found = [getattr(turned, name) for name in pictures]
+        if all(np.array_equal(one, other) for one, other in zip(turn, found, strict=True)):
+            return way
+    raise AssertionError("is no turn of the other")
+
+
 def test_the_true_blur_of_a_crop_is_that_of_its_own_place(photographs):
     """Where |coc| is below half a pixel, a scene without noise is its target; elsewhere not."""
     settings = {"coc_px": (6, 8), "sharp_share": 0, "occluded_share": 0, "electrons": (1e9, 1e9)}

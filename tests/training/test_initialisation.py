@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from ifan.errors import IfanError, ModelError
+from ifan.errors import ModelError
 from ifan.models import load_released_checkpoint, save_released_checkpoint
 from ifan.networks.iac import iterative_adaptive_convolution
 from ifan.training.initialisation import make_networks
@@ -112,29 +112,6 @@ def test_further_iterations_copy_what_is_positive(begun):
     feature, defocused = torch.rand(2, 1, 32, 5, 6)
     found = network.apply_filters(feature, defocused)
     torch.testing.assert_close(found, smaller.apply_filters(feature, defocused))
-
-
-@torch.no_grad()
-def test_what_is_done_at_the_coarsest_size_begins_anew_without_effect(begun):
-    kept, renewed = (
-        networks(f"start={begun}", "losses.reblurring=0", f"renew_coarsest={renew}")[0]
-        for renew in ("false", "true")
-    )
-    picture = torch.rand(1, 3, 32, 48)
-    before, after = kept.deblur(picture), renewed.deblur(picture)
-    skips = kept.feature_extractor.pyramid(picture)[:3]
-    without = kept.reconstructor.upsamplers[0]
-    without.weight.zero_()
-    expected = kept.reconstructor.enlarge(before.bottleneck, skips) + picture
-    torch.testing.assert_close(after.deblurred, expected)
-    torch.testing.assert_close(after.disparity, before.disparity)
-    assert after.bottleneck.std() > 1e-3
-    assert not torch.allclose(after.bottleneck, before.bottleneck, rtol=0.1)
-
-
-def test_renewing_needs_a_start():
-    with pytest.raises(IfanError, match="renew_coarsest needs a start"):
-        open_recipe("ifan", ["renew_coarsest=true"])
 
 
 def test_a_run_that_goes_on_does_not_need_the_model_that_it_began_with(tmp_path):

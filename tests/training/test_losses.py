@@ -115,28 +115,6 @@ def test_the_defocus_loss_is_smallest_at_the_disparity_of_the_blur_whatever_its_
     assert losses[1.27] == pytest.approx(0, abs=1e-4)
 
 
-def test_the_coarse_loss_asks_the_bottleneck_for_the_target_at_half_the_size():
-    torch.manual_seed(0)
-    network = IFAN(width=2, iterations=2)
-    center, target = torch.rand(2, 1, 3, 32, 40)
-    tasks = Tasks(network, None, {"coarse": 1.0})
-    loss = tasks(Views(center, target)).total
-    at_first = (downsample(center, 2) - downsample(target, 2)).square().mean()
-    torch.testing.assert_close(loss, at_first)
-
-    optimizer = torch.optim.Adam(tasks.parameters(), 1e-2)
-    for _ in range(30):
-        optimizer.zero_grad()
-        loss = tasks(Views(center, target)).total
-        loss.backward()
-        optimizer.step()
-    assert loss < 0.9 * at_first
-    moved = {name for name, weight in network.named_parameters() if weight.grad is not None}
-    assert any(name.startswith("reconstructor.bottleneck") for name in moved)
-    assert any(name.startswith("feature_extractor.stages.3") for name in moved)
-    assert not any(name.startswith("reconstructor.output") for name in moved)
-
-
 def test_without_the_true_blur_the_defocus_task_is_left_out():
     """As with real pictures to validate with."""
     network = IFAN(width=1, iterations=1)

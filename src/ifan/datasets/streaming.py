@@ -61,6 +61,8 @@ class CropStream:
         uses: how many crops are taken of each scene.
         curriculum: which; None takes any.
         grey_share: how many are turned grey.
+        views: dual-pixel views come with the crops. Without, each crop is turned or mirrored by
+            chance, so that of a scene more can be learnt; views only make sense as they are.
         seed: another one makes other crops of the same kind.
     """
 
@@ -73,6 +75,7 @@ class CropStream:
         uses: int = 1,
         curriculum: Curriculum | None = None,
         grey_share: float = 0.0,
+        views: bool = True,
         seed: int = 0,
     ) -> None:
         self.photographs = photographs
@@ -81,6 +84,7 @@ class CropStream:
         self.uses = uses
         self.curriculum = curriculum
         self.grey_share = grey_share
+        self.views = views
         self.seed = seed
 
     def group(self, number: int, scenes: int, progress: float) -> list[Example]:
@@ -148,20 +152,36 @@ class CropStream:
         self, scene: Scene, corner: tuple[int, int], number: int, random: np.random.Generator
     ) -> Example:
         y, x = corner
-        pictures = {
+        crops = {
             name: getattr(scene, name)[y : y + self.crop, x : x + self.crop]
-            for name in ("center", "target", "left", "right")
+            for name in ("center", "target", "coc", *(("left", "right") if self.views else ()))
         }
+        if not self.views:
+            crops = _turned(crops, int(random.integers(8)))
+        coc = crops.pop("coc")
         if random.random() < self.grey_share:
-            pictures = {name: _grey(picture) for name, picture in pictures.items()}
+            crops = {name: _grey(picture) for name, picture in crops.items()}
         bits = self.simulation.bits
         dtype = np.uint16 if bits == 16 else np.uint8
         levels = {
-            name: np.rint(picture * (2**bits - 1)).astype(dtype)
-            for name, picture in pictures.items()
+            name: np.rint(picture * (2**bits - 1)).astype(dtype) for name, picture in crops.items()
         }
-        coc = scene.coc[y : y + self.crop, x : x + self.crop]
-        return Example(**levels, name=f"scene {number}: {scene.description}", coc=coc)
+        return Example(
+            levels["center"],
+            levels["target"],
+            levels.get("left"),
+            levels.get("right"),
+            name=f"scene {number}: {scene.description}",
+            coc=coc,
+        )
+
+
+def _turned(
+    crops: dict[str, npt.NDArray[np.float32]], way: int
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Turn square crops in one of the eight ways, alike."""
+    turned = {name: np.rot90(crop, way % 4) for name, crop in crops.items()}
+    return {name: crop[:, ::-1] if way >= 4 else crop for name, crop in turned.items()}
 
 
 def _likely(simulation: Simulation, wanted: tuple[float, float] | None) -> Simulation:

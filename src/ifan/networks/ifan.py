@@ -58,13 +58,11 @@ class TrainingPass(NamedTuple):
         filter_feature: what the filter predictor's last convolution makes the filters of,
             Nx4*width x H/8 x W/8, for the reblurring network; None if there is no predictor.
         encoded: the encoder feature, Nx4*width x H/8 x W/8.
-        bottleneck: the deblurred feature after the reconstructor's part at 1/8 of the size.
     """
 
     deblurred: Tensor
     filter_feature: Tensor | None
     encoded: Tensor
-    bottleneck: Tensor
 
 
 class DeblurringNetwork(nn.Module, ABC):
@@ -134,9 +132,8 @@ class DeblurringNetwork(nn.Module, ABC):
         encoded = self.filter_encoder(self._filter_views(center, left, right))
         *skips, defocused = self.feature_extractor.pyramid(center)
         deblurred_feature, filter_feature = self.deblur_feature(encoded, defocused)
-        bottleneck = self.reconstructor.bottleneck(deblurred_feature)
-        deblurred = self.reconstructor.enlarge(bottleneck, skips) + center
-        return TrainingPass(deblurred, filter_feature, encoded, bottleneck)
+        deblurred = self.reconstructor(deblurred_feature, skips) + center
+        return TrainingPass(deblurred, filter_feature, encoded)
 
     def disparity(
         self,

@@ -117,6 +117,7 @@ def _simulate(
         uses=data.uses,
         curriculum=data.curriculum,
         grey_share=data.grey_share,
+        views=recipe.needs_views,
         seed=recipe.seed,
     )
     size = _chunk_size(recipe)

@@ -50,8 +50,6 @@ def make_networks(
     initialise(network, reblurring)
     if recipe.start is not None and begins:
         go_on_from(recipe.start, network, reblurring)
-        if recipe.renew_coarsest:
-            renew_coarsest(cast("IFAN", network))
     return network, reblurring
 
 
@@ -121,28 +119,6 @@ def gentle_start(network: DeblurringNetwork, reblurring: ReblurringNetwork | Non
     if reblurring is not None:
         _kaiming(reblurring)
         cast("Tensor", reblurring.filter_inverter[-1].weight).mul_(FILTER_SCALE)
-
-
-@torch.no_grad()
-def renew_coarsest(network: IFAN) -> None:
-    """Begin anew with what deblurs at 1/8 of the size, without effect at first.
-
-    While a network learns its first steps from mild blur, its skip connections can do all the work,
-    and e_B, the filters and the bottleneck fade, from where gradients hardly bring them back. What
-    reads them begins at zero here, so that the network stays what it was until they help.
-    """
-    predictor, reconstructor = network.filter_predictor, network.reconstructor
-    coarsest: tuple[nn.Module, ...] = (
-        network.feature_extractor.stages[-1],
-        predictor,
-        reconstructor.bottleneck,
-    )
-    for module in coarsest:
-        _kaiming(module)
-    predictor.output.weight.mul_(FILTER_SCALE)
-    cast("Tensor", predictor.output.bias).copy_(predictor.copying_bias())
-    reader = cast("nn.ConvTranspose2d", reconstructor.upsamplers[0])
-    reader.weight.zero_()
 
 
 def _xavier(module: nn.Module, gain: float) -> None:

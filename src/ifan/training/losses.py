@@ -5,12 +5,10 @@ disparity:   the right view, warped by its estimated disparity, is the left view
 reblurring:  the target, blurred by filters made of the deblurring filters, is the center view
              (Sec. 3.3)
 
-and three that the paper does not have:
+and two that the paper does not have:
 
 defocus:     the disparity estimated of what the network deblurs is as large as its blur makes it
              (only simulated scenes tell)
-coarse:      a 1x1 convolution of the reconstructor's bottleneck tells the all-in-focus target at
-             half the size, so that what is done at 1/8 of the size has to deblur, too
 growth:      the absolute taps of a filter of the IAC add up to little more than 1: it applies 2 N
              filters one after the other, and what each enlarges a little they enlarge without bound
 """
@@ -38,9 +36,6 @@ centroids of both halves of a disc of radius 1."""
 
 LARGEST_TAP_SUM = 1.25
 """Up to here, the absolute taps of a filter may add up to what they like."""
-
-_COARSE = 2
-"""What of its size the target of the task `coarse` has."""
 
 Difference = Callable[[Tensor, Tensor], Tensor]
 
@@ -100,11 +95,6 @@ class Tasks(nn.Module):
         self.reblurring = reblurring
         self.weights = {task: weight for task, weight in weights.items() if weight}
         self._compare = compare
-        if "coarse" in self.weights:
-            side = SIZE_MULTIPLE // _COARSE
-            self.coarse = nn.Conv2d(4 * network.width, 3 * side**2, 1)
-            nn.init.zeros_(self.coarse.weight)
-            nn.init.zeros_(cast("Tensor", self.coarse.bias))
 
     def forward(self, views: Views) -> Outcome:
         """Do all tasks with a batch."""
@@ -146,10 +136,6 @@ class Tasks(nn.Module):
             feature = cast("Tensor", result.filter_feature)
             made["reblurring"] = reblur(reblurring, self.network, feature, views.target)
             wanted["reblurring"] = downsample(views.center)
-        if "coarse" in self.weights:
-            residual = F.pixel_shuffle(self.coarse(result.bottleneck), SIZE_MULTIPLE // _COARSE)
-            made["coarse"] = residual + downsample(views.center, _COARSE)
-            wanted["coarse"] = downsample(views.target, _COARSE)
         if "defocus" in self.weights and views.coc is not None:
             # Of the center view alone nobody can tell on which side of the focus a blur is.
             made["defocus"] = self.network.disparity_estimator(result.encoded).abs()
@@ -185,12 +171,12 @@ def growth(filters: Iterable[SeparableFilters]) -> Tensor:
     Args:
         filters: of the IAC, iteration by iteration.
     """
-    sums = [
-        torch.stack([tap.float().abs() for tap in taps]).sum(0)
+    excess = [
+        F.relu(first.abs() + second.abs() + third.abs() - LARGEST_TAP_SUM).float().square().mean()
         for each in filters
-        for taps in (each.vertical, each.horizontal)
+        for first, second, third in (each.vertical, each.horizontal)
     ]
-    return F.relu(torch.stack(sums) - LARGEST_TAP_SUM).square().mean()
+    return torch.stack(excess).mean()
 
 
 def reblur(

@@ -74,8 +74,6 @@ class Losses(Settings):
         reblurring: of the reblurred target against the center view.
         defocus: of the size of the disparity against the true circle of confusion, which only
             simulated scenes tell; left out with others. The paper does not have it.
-        coarse: of what the reconstructor's part at 1/8 of the size tells of the target. The paper
-            does not have it.
         growth: of how much the iterated filters can enlarge. The paper does not have it.
         difference: how pictures are compared. The paper has `squared`.
         epsilon: with `charbonnier`, below which differences count about as their squares.
@@ -85,7 +83,6 @@ class Losses(Settings):
     disparity: NonNegativeFloat = 1.0
     reblurring: NonNegativeFloat = 1.0
     defocus: NonNegativeFloat = 0.0
-    coarse: NonNegativeFloat = 0.0
     growth: NonNegativeFloat = 0.0
     difference: Literal["squared", "absolute", "charbonnier"] = "squared"
     epsilon: PositiveFloat = 1e-3
@@ -249,8 +246,6 @@ class Recipe(Settings):
         initialisation: `paper`; or `gentle`, which begins near the identity.
         start: a model to go on from instead, of the same shape, or smaller, to be widened: a name,
             a checkpoint or a folder.
-        renew_coarsest: what `start` does at 1/8 of the size begins anew, without effect at first:
-            for a network that has learnt to do without it.
         network: what is trained.
         losses: on what.
         optimizer: how.
@@ -274,7 +269,6 @@ class Recipe(Settings):
     average: Annotated[float, Field(gt=0, lt=1)] | None = None
     initialisation: Literal["paper", "gentle"] = "paper"
     start: str | None = None
-    renew_coarsest: bool = False
     network: Network = Network()
     losses: Losses = Losses()
     optimizer: Optimizer = Optimizer()
@@ -291,8 +285,6 @@ class Recipe(Settings):
         aside = {"growth"} | (set() if isinstance(self.data, SimulatedData) else {"defocus"})
         if not any(weight for task, weight in self.losses.weights.items() if task not in aside):
             raise ValueError(f"losses must not all be 0, besides {' and '.join(sorted(aside))}")
-        if self.renew_coarsest and (self.start is None or architecture != "ifan"):
-            raise ValueError("renew_coarsest needs a start, and network.architecture ifan")
         if self.losses.growth and architecture not in ("ifan", "F"):
             raise ValueError(f"losses.growth must be 0: {architecture} has no iterated filters")
         if self.losses.disparity and architecture in ("B", "F"):

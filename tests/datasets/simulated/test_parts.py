@@ -11,6 +11,7 @@ from ifan.datasets.simulated.depths import (
     coc_of_depth,
     filled,
     layers_of_depth,
+    things,
 )
 from ifan.datasets.simulated.noise import smooth_noise
 from ifan.datasets.simulated.outlines import OUTLINES, hairy
@@ -112,7 +113,7 @@ def test_noise_has_the_period_and_the_size_it_says():
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.sampled_from(BACKDROPS), seeds, st.floats(0.3, 15))
+@given(st.sampled_from((*BACKDROPS, things)), seeds, st.floats(0.3, 15))
 def test_backdrops_lie_behind_one_another_and_show_the_photograph(backdrop, seed, largest):
     random = np.random.default_rng(seed)
     colour = random.random((50, 60, 3), np.float32)
@@ -121,6 +122,16 @@ def test_backdrops_lie_behind_one_another_and_show_the_photograph(backdrop, seed
     assert all(abs(limit) <= largest * 1.0001 for limits in cocs for limit in limits)
     assert [far for far, _ in cocs] == sorted((far for far, _ in cocs), reverse=True)
     np.testing.assert_allclose(all_in_focus(layers, margin=0), colour, atol=1e-5)
+
+
+def test_what_has_a_colour_of_its_own_has_a_distance_of_its_own():
+    """A bright bar before dark ground: nearer to the bar is not nearer in depth."""
+    random = np.random.default_rng(0)
+    colour = random.uniform(0.1, 0.15, (64, 64, 3)).astype(np.float32)
+    colour[:, 28:36] += 0.6
+    cocs = np.array([visible_coc(things(random, colour, 8.0), margin=0) for _ in range(40)])
+    left, bar, right = (cocs[:, :, column] for column in (24, 32, 40))
+    assert np.abs(left - bar).mean() > 2 * np.abs(left - right).mean()
 
 
 @settings(max_examples=30, deadline=None)

@@ -1,4 +1,4 @@
-"""Depths of a photograph: planes, ramps, hills, steps, and real depth maps, as layers."""
+"""Depths of a photograph: planes, ramps, hills, steps, things, and real depth maps, as layers."""
 
 from __future__ import annotations
 
@@ -62,8 +62,32 @@ def steps(random: np.random.Generator, colour: Array, largest: float) -> list[La
     return layers
 
 
+def things(random: np.random.Generator, colour: Array, largest: float) -> list[Layer]:
+    """Two to five distances whose edges are those of what the photograph shows.
+
+    What has one colour is one thing, as leaves before the ground or branches before the sky are,
+    however thin; further behind, its surroundings go on. The target stays as it is.
+    """
+    height, width = colour.shape[:2]
+    shade = np.sqrt(colour) @ random.standard_normal(3).astype(np.float32)
+    shade = _blurry(shade, halvings=int(random.integers(1, 4)))
+    place = smooth_noise(random, height, width, random.uniform(0.25, 0.8) * min(height, width))
+    field = shade / max(float(shade.std()), 1e-6) + random.uniform(0.6, 3) * place
+    count = int(random.integers(2, 6))
+    levels = np.quantile(field, np.sort(random.uniform(0.1, 0.9, count - 1)))
+    cocs = random.uniform(-largest, largest, count)
+    coc = cocs[np.searchsorted(levels, field)]
+    layers: list[Layer] = []
+    for own in np.sort(cocs)[::-1]:
+        seen = coc == own
+        if seen.any():
+            opacity = _continued_opacity(seen, coc > own) if layers else None
+            layers.append(Layer(filled(colour, seen), float(own), opacity))
+    return layers
+
+
 BACKDROPS: tuple[Backdrop, ...] = (plane, ramp, hills, steps)
-"""All kinds that need no depth map, each as frequent as another."""
+"""Kinds that need no depth map and know nothing of the photograph, each as frequent as another."""
 
 
 def slanted(
@@ -142,6 +166,16 @@ def filled(values: Array, known: npt.NDArray[np.bool_]) -> Array:
     coarse = filled(means, weights[..., 0] > 0)
     finer = _smoothly_doubled(coarse)[:height, :width]
     return np.where(known[..., None], values, finer)
+
+
+def _blurry(values: Array, halvings: int) -> Array:
+    """Leave out of HxW what is finer than some pixels: it is halved and doubled again."""
+    if halvings == 0:
+        return values
+    height, width = values.shape
+    even = np.pad(values, ((0, height % 2), (0, width % 2)), mode="edge")
+    coarse = _blurry(_halved(even[..., None])[..., 0], halvings - 1)
+    return _smoothly_doubled(coarse[..., None])[:height, :width, 0]
 
 
 def _halved(values: Array) -> Array:

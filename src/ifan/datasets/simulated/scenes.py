@@ -10,7 +10,13 @@ import numpy.typing as npt
 
 from ifan.datasets.simulated.cameras import random_camera
 from ifan.datasets.simulated.crops import Photograph, Window, sharp_window
-from ifan.datasets.simulated.depths import BACKDROPS, coc_of_depth, layers_of_depth, slanted
+from ifan.datasets.simulated.depths import (
+    BACKDROPS,
+    coc_of_depth,
+    layers_of_depth,
+    slanted,
+    things,
+)
 from ifan.datasets.simulated.outlines import random_outline
 from ifan.datasets.simulated.settings import Simulation, log_uniform
 from ifan.optics import Layer, ToneCurve
@@ -123,6 +129,9 @@ class SceneSimulator:
             coc = coc_of_depth(random, window.nearest(depth, *size), largest)
             return layers_of_depth(colour, coc), "depth map"
         backdrop = BACKDROPS[int(random.integers(len(BACKDROPS)))]
+        share = self.settings.things_share
+        if share and random.random() < share:
+            backdrop = things
         return backdrop(random, colour, largest), backdrop.__name__
 
     def _cut_outs(

@@ -20,6 +20,8 @@ class Simulation(BaseModel):
         coc_px: range of the largest |coc| of a scene, in pixels; small ones are as frequent as
             large ones (uniform in the logarithm). Begin a training with mild blur, (1, 6), say.
         sharp_share: how many of the scenes have no defocus, only noise.
+        things_share: how many have their photograph at several distances, whose edges are those of
+            what it shows; the others know nothing of what is on it.
         occluded_share: how many have cut-outs of other photographs in front.
         most_occluders: the largest number of them.
         smallest_zoom: photographs are scaled by this factor to 1.
@@ -43,6 +45,7 @@ class Simulation(BaseModel):
     bits: Literal[8, 16] = 8
     coc_px: tuple[PositiveFloat, PositiveFloat] = (1.0, 15.0)
     sharp_share: Share = 0.1
+    things_share: Share = 0.3
     occluded_share: Share = 0.6
     most_occluders: PositiveInt = 3
     smallest_zoom: Annotated[float, Field(gt=0, le=1)] = 0.5
