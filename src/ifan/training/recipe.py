@@ -240,7 +240,8 @@ class Recipe(Settings):
         sample_bits: bits a sample of the pictures, 8 or 16.
         seed: of weights and data.
         precision: of the passes; weights are float32 always.
-        compile: let `torch.compile` make a graph of the network; it needs a C++ compiler.
+        compile: let `torch.compile` make a graph of the network, on GPUs; PyTorch 2.13 fails at its
+            gradients on the CPU.
         average: decay of an exponential moving average of the weights, which is then what is
             validated and kept; None is none.
         initialisation: `paper`; or `gentle`, which begins near the identity.
