@@ -306,7 +306,7 @@ class TestWorkingSize:
         before, after = (np.mean(fine_detail(p) * grain) for p in (photograph, sharp))
         assert after == pytest.approx(before, rel=0.05)
 
-    @pytest.mark.parametrize("radius", [3, 14, 28])
+    @pytest.mark.parametrize("radius", [3, 18, 28])
     def test_blur_corrects_at_the_size_that_suits_it(self, quick, radius):
         sharp = leaves(512, 7).clip(0, 1).astype(np.float32)
         blurred = out_of_focus(sharp, radius).clip(0, 1).astype(np.float32)
