@@ -43,13 +43,6 @@ def open_fabric(precision: str, accelerator: str) -> lightning_fabric.Fabric:
     return fabric
 
 
-_parted_from: list[Any] = []
-"""Groups that were left. What DDP keeps of one must not be the last of it: it would be taken apart
-with Python's lock held, for which the threads wait that it waits for."""
-
-atexit.register(_parted_from.clear)
-
-
 def leave_others() -> None:
     """Part from the other processes at the end, in order.
 
@@ -57,7 +50,10 @@ def leave_others() -> None:
     `torchrun` takes a training that went well for one that failed.
     """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
-        _parted_from.append(torch.distributed.group.WORLD)
+        # Held until Python ends: were what DDP keeps of the group the last of it, it would be taken
+        # apart with Python's lock held, for which the threads wait that it waits for.
+        kept = [torch.distributed.group.WORLD]
+        atexit.register(kept.clear)
         torch.distributed.destroy_process_group()
 
 

@@ -129,6 +129,7 @@ class SceneSimulator:
             coc = coc_of_depth(random, window.nearest(depth, *size), largest)
             return layers_of_depth(colour, coc), "depth map"
         backdrop = BACKDROPS[int(random.integers(len(BACKDROPS)))]
+        # A share of 0 draws nothing: scenes are then those that there were without it.
         share = self.settings.things_share
         if share and random.random() < share:
             backdrop = things
