@@ -167,11 +167,18 @@ def test_a_task_without_weight_is_left_out_with_all_that_it_needs():
         ("absolute", 1e-3, 0.25),
         ("charbonnier", 1e-3, 0.2505),
         ("charbonnier", 1.2, (1.3 + 1.2) / 2),
+        ("root-mean-square", 1e-6, 0.125**0.5),
     ],
 )
 def test_ways_to_compare_pictures(name, epsilon, expected):
-    found = difference(name, epsilon)(torch.tensor([0.5, 0.0]), torch.tensor([0.0, 0.0]))
+    found = difference(name, epsilon)(torch.tensor([[0.5, 0.0]]), torch.zeros(1, 2))
     assert found.item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_by_the_root_mean_square_a_nearly_sharp_picture_counts_as_much_as_a_blurred_one():
+    found = torch.tensor([[0.01, 0.01], [0.1, 0.1]], requires_grad=True)
+    difference("root-mean-square", 1e-4)(found, torch.zeros(2, 2)).backward()
+    torch.testing.assert_close(found.grad, torch.full((2, 2), 0.25), rtol=1e-3, atol=0)
 
 
 def test_filters_that_could_enlarge_without_bound_cost_and_others_do_not():

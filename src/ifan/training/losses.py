@@ -48,12 +48,23 @@ def charbonnier(found: Tensor, wanted: Tensor, epsilon: float) -> Tensor:
     return torch.sqrt((found - wanted).square() + epsilon**2).mean()
 
 
+def root_mean_square(found: Tensor, wanted: Tensor, epsilon: float) -> Tensor:
+    """Return the mean over pictures of sqrt(mean of difference^2 + epsilon^2).
+
+    Within a picture, large differences count most, as for its PSNR; nearly sharp pictures count as
+    much as very blurred ones.
+    """
+    squares = (found - wanted).square().flatten(1).mean(1)
+    return torch.sqrt(squares + epsilon**2).mean()
+
+
 def difference(name: str, epsilon: float) -> Difference:
     """Return how two pictures are compared, see `ifan.training.recipe.Losses`."""
     ways: dict[str, Difference] = {
         "squared": F.mse_loss,
         "absolute": F.l1_loss,
         "charbonnier": partial(charbonnier, epsilon=epsilon),
+        "root-mean-square": partial(root_mean_square, epsilon=epsilon),
     }
     return ways[name]
 

@@ -76,7 +76,8 @@ class Losses(Settings):
             simulated scenes tell; left out with others. The paper does not have it.
         growth: of how much the iterated filters can enlarge. The paper does not have it.
         difference: how pictures are compared. The paper has `squared`.
-        epsilon: with `charbonnier`, below which differences count about as their squares.
+        epsilon: with `charbonnier`, below which differences count about as their squares; with
+            `root-mean-square`, the same of whole pictures.
     """
 
     deblurring: NonNegativeFloat = 1.0
@@ -84,7 +85,7 @@ class Losses(Settings):
     reblurring: NonNegativeFloat = 1.0
     defocus: NonNegativeFloat = 0.0
     growth: NonNegativeFloat = 0.0
-    difference: Literal["squared", "absolute", "charbonnier"] = "squared"
+    difference: Literal["squared", "absolute", "charbonnier", "root-mean-square"] = "squared"
     epsilon: PositiveFloat = 1e-3
 
     @property
