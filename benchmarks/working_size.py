@@ -12,7 +12,8 @@ PSNR and SSIM (of the mean of the channels) to the sharp picture, means over the
 - the picture out of focus,
 - `full`: the network at the full size,
 - `N`: what `--working-size N` does, the network's correction of a smaller copy, enlarged and added,
-- `N plain`: the network's result of that copy, enlarged.
+- `N plain`: the network's result of that copy, enlarged,
+- `blur`: what `--working-size blur` does.
 """
 
 from __future__ import annotations
@@ -137,15 +138,14 @@ def contestants(options: argparse.Namespace, blurred: Picture) -> Iterator[tuple
     yield "out of focus", blurred
     height, width, _ = blurred.shape
     photograph = Photograph(blurred, None, format="", metadata=Metadata(), path=Path("picture"))
-    for size in (*options.sizes, "full"):
-        if size != "full" and size >= max(height, width):
-            continue
+    sizes = [size for size in options.sizes if size < max(height, width)]
+    for size in (*sizes, "blur", "full"):
         deblurrer = Deblurrer(options.model, working_size=size)
         renditions = deblurrer.renditions(photograph)
         deblurred = deblurrer.infer(renditions)
         corrected = renditions[0].corrected(deblurred, 1.0).pixels
         yield str(size), np.asarray(corrected, np.uint8)
-        if size != "full":
+        if size in sizes:
             yield f"{size} plain", rounded(resize(deblurred, height, width))
 
 

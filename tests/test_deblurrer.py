@@ -10,10 +10,10 @@ from PIL import Image
 from scipy import ndimage
 
 from ifan import Deblurrer, IfanError
-from ifan.deblurrer import AUTO_WORKING_SIZE, parse_working_size
 from ifan.errors import EngineError, ModelError, OutputError, PictureError
 from ifan.models import save_safetensors
 from ifan.networks import IFAN
+from ifan.working_size import AUTO_WORKING_SIZE, parse_working_size
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "out-of-focus.jpg"
 WHITE = {np.uint8: 255, np.uint16: 65535, np.float32: 1}

@@ -21,19 +21,13 @@ from ifan.engines.staged import StagedNetwork
 from ifan.errors import EngineError, OutOfMemoryError, OutputError, PictureError
 from ifan.models.store import Model, compiled_folder, open_model
 from ifan.results import default_target, require_target
+from ifan.working_size import blended, parse_working_size, resized, sizes_for_blur
 
 if TYPE_CHECKING:
     from ifan.images import Photograph, Rendition
 
 Image = NDArray[Any]
 """HxWx3 or HxW; uint8, uint16, or float32 in [0, 1]; sRGB-coded."""
-
-AUTO_WORKING_SIZE = 2048
-"""Long side in pixels up to which `auto` works at the full size. Defocus in larger photographs
-spans more pixels than any that networks are trained with."""
-
-_SMALLEST = 128
-"""Long side in pixels below which a picture shows too little to be corrected."""
 
 _MAP_MARGIN = 64
 """Pixels by which a picture is continued on all sides for its defocus map: near a border, the map
@@ -63,10 +57,10 @@ class Deblurrer:
         memory: gigabytes (10^9 bytes) that a picture may take, the program included. By default
             a large one takes little more than it has to; with more it is done sooner.
         working_size: long side in pixels at which the network sees a picture; `full`; `auto`:
-            the full size up to 2048 pixels, and 2048 above; or `blur`: that, its half or its
-            quarter, wherever the network finds the most to correct. Where that is less than the
-            full size, the network's correction is enlarged and added to the picture, so what was
-            sharp keeps its detail.
+            the full size up to 2048 pixels, and 2048 above; or `blur`: that, its half and
+            its quarter, in each place mostly the one where the network finds the most to correct.
+            Where that is less than the full size, the network's correction is enlarged and added
+            to the picture, so what was sharp keeps its detail.
         threads: that the network may take on a CPU; by default as many as there are cores.
 
     Raises:
@@ -238,7 +232,9 @@ class Deblurrer:
             views = [rendition.view for rendition in renditions]
             room = self._room(renditions[0])
             deblurred = self._run(views, room)
-            return self._most_corrected(views, deblurred, room) if self._seeks_blur else deblurred
+            return (
+                self._corrected_for_blur(views, deblurred, room) if self._seeks_blur else deblurred
+            )
 
     def _run(self, views: list[Array], room: float) -> Array:
         """Run the network on views, HxWx3, and return what it makes of the first one."""
@@ -246,24 +242,19 @@ class Deblurrer:
         _require_finite(deblurred)
         return deblurred.transpose(1, 2, 0)
 
-    def _most_corrected(self, views: list[Array], deblurred: Array, room: float) -> Array:
-        """Return the first view, corrected at the size where there is the most to correct.
-
-        Blur that is wider than what it was trained with a network leaves nearly as it is; in a
-        smaller picture the same blur is narrower.
+    def _corrected_for_blur(self, views: list[Array], deblurred: Array, room: float) -> Array:
+        """Return the first view with corrections of several sizes, see `blended`.
 
         Args:
             views: HxWx3.
             deblurred: what the network makes of the first view at its own size.
             room: for the network.
         """
-        height, width = views[0].shape[:2]
         corrections = [deblurred - views[0]]
-        for size in sizes_for_blur(height, width)[1:]:
-            smaller = [_resized(view, *size) for view in views]
+        for size in sizes_for_blur(*views[0].shape[:2])[1:]:
+            smaller = [resized(view, *size) for view in views]
             corrections.append(self._run(smaller, room) - smaller[0])
-        most = max(corrections, key=lambda correction: float(np.abs(correction).mean()))
-        return np.asarray(views[0] + _resized(most, height, width), np.float32)
+        return np.asarray(views[0] + blended(corrections), np.float32)
 
     def defocus_map(
         self, image: Image, *, left: Image | None = None, right: Image | None = None
@@ -400,9 +391,9 @@ class Deblurrer:
         _require_finite(cells)
         # Disparities are horizontal: from cells to working pixels to pixels of the picture.
         disparity = cells * (tiling.CELL * photograph.width / width)
-        disparity = _resized(disparity, *(tiling.CELL * side for side in cells.shape))
+        disparity = resized(disparity, *(tiling.CELL * side for side in cells.shape))
         rows, columns = (slice(_MAP_MARGIN, _MAP_MARGIN + side) for side in (height, width))
-        return _resized(disparity[rows, columns], photograph.height, photograph.width)
+        return resized(disparity[rows, columns], photograph.height, photograph.width)
 
     def _renditions(
         self, photograph: Photograph, left: Photograph | None, right: Photograph | None
@@ -457,36 +448,6 @@ class Deblurrer:
         if self._memory is None:
             return available_memory()
         return min(self._memory - _BASE_BYTES, available_memory())
-
-
-def sizes_for_blur(height: int, width: int) -> list[tuple[int, int]]:
-    """Return the sizes in pixels at which the working size `blur` shows a picture to the network.
-
-    Args:
-        height: the largest.
-        width: the largest.
-    """
-    sides = (max(height, width) // part for part in (2, 4))
-    smaller = [tiling.fitted_size(height, width, side) for side in sides if side >= _SMALLEST]
-    return [(height, width), *smaller]
-
-
-def parse_working_size(working_size: int | str) -> int | None:
-    """Return the largest long side in pixels that is meant, None for the full size.
-
-    Raises:
-        ValueError: it is neither `auto`, `blur`, `full` nor a positive number.
-    """
-    if working_size in ("auto", "blur"):
-        return AUTO_WORKING_SIZE
-    if working_size == "full":
-        return None
-    size = int(working_size) if str(working_size).isdecimal() else 0
-    if size < 1:
-        raise ValueError(
-            f"working size {working_size!r} is neither auto, full nor pixels, nor blur"
-        )
-    return size
 
 
 def _read(
@@ -549,11 +510,3 @@ def _planes(views: list[Array], around: int = 0) -> Views:
     margins = ((0, 0), (0, 0), *tiling.margins(height, width, around))
     planes = (view.transpose(2, 0, 1)[None] for view in views)
     return tuple(np.pad(view, margins, mode="reflect") if around else view for view in planes)
-
-
-def _resized(array: Array, height: int, width: int) -> Array:
-    if array.shape[:2] == (height, width):
-        return array
-    from ifan.images import resize
-
-    return resize(array, height, width)

@@ -17,9 +17,10 @@ from ifan.benchmarking.cost import multiplications
 from ifan.benchmarking.measuring import Measured, Setup, measure_photograph, measure_product
 from ifan.benchmarking.photographs import size_of, write_synthetic
 from ifan.benchmarking.processes import apart, go_on
-from ifan.deblurrer import Deblurrer, parse_working_size, sizes_for_blur
+from ifan.deblurrer import Deblurrer
 from ifan.engines.without_telemetry import openvino
 from ifan.errors import EngineError
+from ifan.working_size import parse_working_size, sizes_for_blur
 
 _COLD_START_MEGAPIXELS = 1.0
 

@@ -38,8 +38,9 @@ def open_deblurrer(
         IfanError: the model or the engine cannot be used.
     """
     with stopping.deferred():
-        from ifan.deblurrer import Deblurrer, parse_working_size
+        from ifan.deblurrer import Deblurrer
         from ifan.engines.selection import ENGINES, PRECISIONS
+        from ifan.working_size import parse_working_size
 
     allowed = {"--engine": (engine, ENGINES), "--precision": (precision, PRECISIONS)}
     for option, (value, values) in allowed.items():

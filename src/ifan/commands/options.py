@@ -68,8 +68,9 @@ WorkingSize = Annotated[
     typer.Option(
         "--working-size",
         help="Long side in pixels at which the network sees the photograph; full; auto: at most"
-        " 2048; or blur, for heavy blur: that, its half or its quarter, wherever there is the most"
-        " to correct (a defocus map takes it for auto). The result has the full size in any case.",
+        " 2048; or blur, for heavy blur: that, its half and its quarter, in each place mostly the"
+        " one with the most to correct (a defocus map takes it for auto). The result has the full"
+        " size in any case.",
         metavar="auto|blur|full|N",
     ),
 ]

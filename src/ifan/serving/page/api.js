@@ -96,7 +96,7 @@ function start(file, fields, tell, signal) {
     request.onerror = () => reject(new Problem({ title: "The server cannot be reached", remedy: "look whether it runs" }));
     request.onabort = () => reject(new DOMException("aborted", "AbortError"));
     signal.addEventListener("abort", () => request.abort());
-    request.send(form(file, fields));
+    request.send(form(file, { working_size: "blur", ...fields }));
   });
 }
 

@@ -1,0 +1,87 @@
+"""At which size the network sees a picture, and how corrections of several sizes become one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ifan import tiling
+from ifan.engines import Array
+
+AUTO_WORKING_SIZE = 2048
+"""Long side in pixels up to which `auto` works at the full size. Defocus in larger photographs
+spans more pixels than any that networks are trained with."""
+
+_SMALLEST = 128
+"""Long side in pixels below which a picture shows too little to be corrected."""
+
+_PLACE = 32
+"""Side in pixels of a place where `blur` compares corrections. Blur changes no faster; and a
+correction, which is large at edges and small between them, is to be compared over both."""
+
+_NOTHING = 1e-9
+"""Mean square of a correction that is as good as none."""
+
+
+def parse_working_size(working_size: int | str) -> int | None:
+    """Return the largest long side in pixels that is meant, None for the full size.
+
+    Raises:
+        ValueError: it is neither `auto`, `blur`, `full` nor a positive number.
+    """
+    if working_size in ("auto", "blur"):
+        return AUTO_WORKING_SIZE
+    if working_size == "full":
+        return None
+    size = int(working_size) if str(working_size).isdecimal() else 0
+    if size < 1:
+        raise ValueError(
+            f"working size {working_size!r} is neither auto, full nor pixels, nor blur"
+        )
+    return size
+
+
+def sizes_for_blur(height: int, width: int) -> list[tuple[int, int]]:
+    """Return the sizes in pixels at which the working size `blur` shows a picture to the network.
+
+    Args:
+        height: the largest.
+        width: the largest.
+    """
+    sides = (max(height, width) // part for part in (2, 4))
+    smaller = [tiling.fitted_size(height, width, side) for side in sides if side >= _SMALLEST]
+    return [(height, width), *smaller]
+
+
+def blended(corrections: list[Array]) -> Array:
+    """Make corrections of a picture at several sizes one: in each place mostly the largest.
+
+    Blur that is wider than what it was trained with a network leaves nearly as it is; in a smaller
+    picture the same blur is narrower. So where a correction is the largest, the size suits the
+    blur. The weight of each is the square of its mean square around the place.
+
+    Args:
+        corrections: HxWx3 float32, the largest first.
+
+    Returns:
+        HxWx3 float32, of the size of the first.
+    """
+    height, width = corrections[0].shape[:2]
+    places = max(1, height // _PLACE), max(1, width // _PLACE)
+    strengths = [
+        np.maximum(resized(np.square(each).mean(axis=2), *places), _NOTHING) ** 2
+        for each in corrections
+    ]
+    whole = np.zeros_like(corrections[0])
+    for each, strength in zip(corrections, strengths, strict=True):
+        weight = resized(strength / sum(strengths), height, width)
+        whole += weight[..., None] * resized(each, height, width)
+    return whole
+
+
+def resized(array: Array, height: int, width: int) -> Array:
+    """Resample an array, HxW or HxWxC, unless it has that size."""
+    if array.shape[:2] == (height, width):
+        return array
+    from ifan.images import resize
+
+    return resize(array, height, width)
