@@ -67,15 +67,18 @@ def blended(corrections: list[Array]) -> Array:
     """
     height, width = corrections[0].shape[:2]
     places = max(1, height // _PLACE), max(1, width // _PLACE)
-    strengths = [
-        np.maximum(resized(np.square(each).mean(axis=2), *places), _NOTHING) ** 2
-        for each in corrections
-    ]
+    strengths = np.stack([_strength(each, *places) for each in corrections])
+    weights = strengths / strengths.sum(axis=0)
     whole = np.zeros_like(corrections[0])
-    for each, strength in zip(corrections, strengths, strict=True):
-        weight = resized(strength / sum(strengths), height, width)
-        whole += weight[..., None] * resized(each, height, width)
+    for each, weight in zip(corrections, weights, strict=True):
+        whole += resized(weight, height, width)[..., None] * resized(each, height, width)
     return whole
+
+
+def _strength(correction: Array, rows: int, columns: int) -> Array:
+    """Return the square of the mean square of a correction around each place."""
+    mean_square = resized(np.square(correction).mean(axis=2, dtype=np.float32), rows, columns)
+    return np.square(np.maximum(mean_square, _NOTHING))
 
 
 def resized(array: Array, height: int, width: int) -> Array:
