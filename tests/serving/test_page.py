@@ -2,10 +2,14 @@
 
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
+from scipy import ndimage
 from servers import KEYS, encoded, picture
+
+from ifan import Deblurrer
 
 DESKTOP = {"width": 1100, "height": 760}
 PHONE = {"width": 390, "height": 844}
@@ -87,6 +91,17 @@ def test_photographs_become_sharp_and_are_downloaded_as_they_were(visit, server,
     assert page.locator("#before img").evaluate("image => image.naturalWidth") == 64
     with Image.open(downloaded(page, tmp_path)) as sharp:
         assert (sharp.format, sharp.mode) == ("TIFF", "I;16")
+
+
+def test_blur_of_any_width_is_looked_for(visit, server, tmp_path):
+    wide = ndimage.uniform_filter(picture(512, 384, seed=5), (31, 31, 1))
+    (tmp_path / "wide.png").write_bytes(encoded(wide))
+    page = visit(server)
+    page.set_input_files("#files", tmp_path / "wide.png")
+    finished(page)
+    sharp = np.asarray(Image.open(downloaded(page, tmp_path)))
+    assert np.abs(sharp - Deblurrer(working_size="blur")(wide).astype(float)).max() <= 1
+    assert np.abs(sharp - Deblurrer()(wide).astype(float)).max() > 1
 
 
 def shown(page, selector):
