@@ -4,7 +4,7 @@ import time
 from contextlib import ExitStack
 
 import pytest
-from servers import KEYS, encoded, events_of, opened, picture
+from servers import KEYS, encoded, events_of, opened, picture, with_settings
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +86,17 @@ def test_results_are_kept_for_a_limited_time_and_not_without_number(guest, photo
     assert guest.get(f"{job}/result").status_code == 404
     assert states_of(guest, begun(guest, photo))[-1] == "done"
     time.sleep(1.6)
+
+
+def test_results_are_not_kept_without_a_limit_to_their_bytes(photo):
+    with with_settings(kept_bytes=500) as server, server.client() as client:
+        job = begun(client, photo)
+        assert states_of(client, job)[-1] == "done"
+        refusal = client.post("/v1/jobs", files={"image": photo})
+        assert refusal.status_code == 429
+        assert refusal.json()["detail"].startswith("results wait to be fetched: 1, of ")
+        assert client.delete(job).status_code == 204
+        assert states_of(client, begun(client, photo))[-1] == "done"
 
 
 def test_jobs_belong_to_who_has_begun_them(strict, photo):

@@ -137,12 +137,12 @@ class Jobs:
         failed = [job for job in self._jobs.values() if job.is_over and not job.is_done]
         for job in failed[: -self._settings.kept_results]:
             self.forget(job)
-        kept = sum(job.is_done for job in self._jobs.values())
-        if kept >= self._settings.kept_results:
+        kept = [job.result.data.size for job in self._jobs.values() if job.result is not None]
+        settings = self._settings
+        if len(kept) >= settings.kept_results or sum(kept) >= settings.kept_bytes:
+            detail = f"results wait to be fetched: {len(kept)}, of {sum(kept):,} bytes"
             remedy = "fetch and delete results, or wait"
-            raise Problem(
-                "busy", f"{kept} results wait to be fetched", remedy, {"Retry-After": "30"}
-            )
+            raise Problem("busy", detail, remedy, {"Retry-After": "30"})
 
     def start(self, order: Order, owner: str, place: ExitStack) -> Job:
         """Begin a job.

@@ -26,6 +26,7 @@ class Settings(BaseModel):
         idle_seconds: for which nothing may come while a request comes in.
         picture_seconds: that the work on one request may take.
         kept_results: results of jobs that wait to be fetched.
+        kept_bytes: of these results; while they have as many, no job is begun.
         result_seconds: for which the result of a job is kept.
         stop_seconds: that what runs is given to finish when the server is to stop.
     """
@@ -45,5 +46,6 @@ class Settings(BaseModel):
     idle_seconds: float = Field(default=15, gt=0)
     picture_seconds: float = Field(default=300, gt=0)
     kept_results: int = Field(default=32, ge=1)
+    kept_bytes: int = Field(default=2048 * _MEBIBYTE, ge=1)
     result_seconds: float = Field(default=600, gt=0)
     stop_seconds: float = Field(default=30, gt=0)
