@@ -232,9 +232,9 @@ class Deblurrer:
             views = [rendition.view for rendition in renditions]
             room = self._room(renditions[0])
             deblurred = self._run(views, room)
-            return (
-                self._corrected_for_blur(views, deblurred, room) if self._seeks_blur else deblurred
-            )
+            if self._seeks_blur:
+                return self._corrected_for_blur(views, deblurred, room)
+            return deblurred
 
     def _run(self, views: list[Array], room: float) -> Array:
         """Run the network on views, HxWx3, and return what it makes of the first one."""

@@ -15,8 +15,8 @@ _SMALLEST = 128
 """Long side in pixels below which a picture shows too little to be corrected."""
 
 _PLACE = 32
-"""Side in pixels of a place where `blur` compares corrections. Blur changes no faster; and a
-correction, which is large at edges and small between them, is to be compared over both."""
+"""Side in pixels of a place where `blur` compares corrections: these are large at edges and small
+between them, and are to be compared over both."""
 
 _NOTHING = 1e-9
 """Mean square of a correction that is as good as none."""
@@ -60,7 +60,7 @@ def blended(corrections: list[Array]) -> Array:
     blur. The weight of each is the square of its mean square around the place.
 
     Args:
-        corrections: HxWx3 float32, the largest first.
+        corrections: HxWx3 float32, that at the largest size first.
 
     Returns:
         HxWx3 float32, of the size of the first.
