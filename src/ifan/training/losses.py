@@ -5,12 +5,14 @@ disparity:   the right view, warped by its estimated disparity, is the left view
 reblurring:  the target, blurred by filters made of the deblurring filters, is the center view
              (Sec. 3.3)
 
-and two that the paper does not have:
+and three that the paper does not have:
 
+colour:      the output has the mean light of the target. Its coded values are means of what the
+             target may be where the network cannot tell, and the light of a mean is less
 defocus:     the disparity estimated of what the network deblurs is as large as its blur makes it
              (only simulated scenes tell)
-growth:      the absolute taps of a filter of the IAC add up to little more than 1: it applies 2 N
-             filters one after the other, and what each enlarges a little they enlarge without bound
+growth:      all filters of the IAC together enlarge little: it applies 2 N of them one after the
+             other, and what each enlarges a little they enlarge without bound
 """
 
 from __future__ import annotations
@@ -34,8 +36,8 @@ DISPARITY_OF_COC = 8 / (3 * math.pi)
 """Disparity between the views for each pixel of the circle of confusion: the distance between the
 centroids of both halves of a disc of radius 1."""
 
-LARGEST_TAP_SUM = 1.25
-"""Up to here, the absolute taps of a filter may add up to what they like."""
+FREE_GROWTH = 10.0
+"""So many times, all filters of the IAC together may enlarge a feature at no cost."""
 
 Difference = Callable[[Tensor, Tensor], Tensor]
 
@@ -49,13 +51,14 @@ def charbonnier(found: Tensor, wanted: Tensor, epsilon: float) -> Tensor:
 
 
 def root_mean_square(found: Tensor, wanted: Tensor, epsilon: float) -> Tensor:
-    """Return the mean over pictures of sqrt(mean of difference^2 + epsilon^2).
+    """Return the mean over pictures of log(1 + sqrt(mean of difference^2 + epsilon^2)).
 
     Within a picture, large differences count most, as for its PSNR; nearly sharp pictures count as
-    much as very blurred ones.
+    much as very blurred ones. The logarithm changes little, but a picture whose features blew up
+    does not drown the others.
     """
     squares = (found - wanted).square().flatten(1).mean(1)
-    return torch.sqrt(squares + epsilon**2).mean()
+    return torch.log1p(torch.sqrt(squares + epsilon**2)).mean()
 
 
 def difference(name: str, epsilon: float) -> Difference:
@@ -138,6 +141,9 @@ class Tasks(nn.Module):
         if "deblurring" in self.weights:
             made["deblurring"] = result.deblurred
             wanted["deblurring"] = views.target
+        if "colour" in self.weights:
+            made["colour"] = mean_light(result.deblurred)
+            wanted["colour"] = mean_light(views.target)
         if "disparity" in self.weights:
             left, right = cast("Tensor", views.left), cast("Tensor", views.right)
             made["disparity"] = warp_right_to_left(self.network, left, right)
@@ -176,18 +182,30 @@ def disparity_of_coc(coc: Tensor) -> Tensor:
     return downsample(coc.abs()) * (DISPARITY_OF_COC / SIZE_MULTIPLE)
 
 
+def mean_light(coded: Tensor) -> Tensor:
+    """Return the mean linear light of sRGB-coded pictures NxCxHxW, NxC; they are clipped first."""
+    coded = coded.float().clamp(0, 1)
+    curve = ((coded + 0.055) / 1.055) ** 2.4
+    return torch.where(coded <= 0.04045, coded / 12.92, curve).mean(dim=(2, 3))
+
+
 def growth(filters: Iterable[SeparableFilters]) -> Tensor:
-    """Return the mean square of how far the absolute taps of filters exceed `LARGEST_TAP_SUM`.
+    """Return the mean square of log(enlargement / `FREE_GROWTH`), where that is positive.
+
+    The enlargement of a channel in a cell is the product over all filters of the sum of their
+    absolute taps. Filters that make smaller do not count: what the bias after them adds is
+    enlarged by those that follow.
 
     Args:
         filters: of the IAC, iteration by iteration.
     """
-    excess = [
-        F.relu(first.abs() + second.abs() + third.abs() - LARGEST_TAP_SUM).float().square().mean()
+    enlargement = [
+        (first.abs() + second.abs() + third.abs()).float().clamp(min=1).log()
         for each in filters
         for first, second, third in (each.vertical, each.horizontal)
     ]
-    return torch.stack(excess).mean()
+    together = torch.stack(enlargement).sum(dim=0)
+    return F.relu(together - math.log(FREE_GROWTH)).square().mean()
 
 
 def reblur(

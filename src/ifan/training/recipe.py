@@ -72,9 +72,11 @@ class Losses(Settings):
         deblurring: of the output against the target.
         disparity: of the warped right view against the left one; needs dual-pixel views.
         reblurring: of the reblurred target against the center view.
+        colour: of the mean linear light of the output against that of the target. The paper does
+            not have it.
         defocus: of the size of the disparity against the true circle of confusion, which only
             simulated scenes tell; left out with others. The paper does not have it.
-        growth: of how much the iterated filters can enlarge. The paper does not have it.
+        growth: of how much all iterated filters together can enlarge. The paper does not have it.
         difference: how pictures are compared. The paper has `squared`.
         epsilon: with `charbonnier`, below which differences count about as their squares; with
             `root-mean-square`, the same of whole pictures.
@@ -83,6 +85,7 @@ class Losses(Settings):
     deblurring: NonNegativeFloat = 1.0
     disparity: NonNegativeFloat = 1.0
     reblurring: NonNegativeFloat = 1.0
+    colour: NonNegativeFloat = 0.0
     defocus: NonNegativeFloat = 0.0
     growth: NonNegativeFloat = 0.0
     difference: Literal["squared", "absolute", "charbonnier", "root-mean-square"] = "squared"
@@ -283,10 +286,12 @@ class Recipe(Settings):
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
         architecture = self.network.architecture
-        # One restrains the filters, whatever comes out; the other only simulated scenes tell.
-        aside = {"growth"} | (set() if isinstance(self.data, SimulatedData) else {"defocus"})
+        # Two restrain, whatever the picture is like; the third only simulated scenes tell.
+        aside = ["colour", "growth"]
+        if not isinstance(self.data, SimulatedData):
+            aside.append("defocus")
         if not any(weight for task, weight in self.losses.weights.items() if task not in aside):
-            raise ValueError(f"losses must not all be 0, besides {' and '.join(sorted(aside))}")
+            raise ValueError(f"losses must not all be 0, besides {', '.join(aside)}")
         if self.losses.growth and architecture not in ("ifan", "F"):
             raise ValueError(f"losses.growth must be 0: {architecture} has no iterated filters")
         if self.losses.disparity and architecture in ("B", "F"):
