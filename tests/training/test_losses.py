@@ -10,6 +10,7 @@ import torch
 from ifan.models.released import released_name
 from ifan.networks import IFAN, ReblurringNetwork
 from ifan.networks.disparity import downsample, warp_horizontally
+from ifan.training.devices import open_fabric
 from ifan.training.losses import Tasks, difference, reblur, warp_right_to_left
 from ifan.training.views import Views
 
@@ -212,6 +213,19 @@ def test_the_colour_loss_compares_mean_light():
     assert losses[0.735] == pytest.approx(0, abs=1e-3)
 
 
+def test_the_colour_loss_takes_what_is_brighter_than_white_for_white():
+    views = Views(torch.zeros(1, 3, 16, 16), torch.ones(1, 3, 16, 16))
+    assert Tasks(Constant(1.5), None, {"colour": 1.0})(views).total == 0
+
+
+def test_mixed_precision_does_not_round_what_losses_compare():
+    """In bfloat16 an error of 0.001 at 0.7 would be none, or four times as large."""
+    views = Views(torch.full((1, 3, 16, 16), 0.7), torch.full((1, 3, 16, 16), 0.7))
+    tasks = Tasks(Constant(0.701), None, {"deblurring": 1.0}, difference("absolute", 1e-3))
+    mixed = open_fabric("bf16", "cpu").setup(tasks)
+    assert float(mixed(views).total) == pytest.approx(0.001, rel=1e-3)
+
+
 def test_filters_that_could_enlarge_without_bound_cost_and_others_do_not():
     network = IFAN(width=8, iterations=3)
     tasks = Tasks(network, None, {"deblurring": 1.0, "growth": 1.0})
@@ -227,6 +241,7 @@ def test_filters_that_could_enlarge_without_bound_cost_and_others_do_not():
         output.bias[: 3 * 32] = output.bias[7 * 32 : 10 * 32] = sharpening
         assert tasks(views).losses["growth"] == 0
         output.bias[14 * 32 : 17 * 32] = sharpening
+        output.bias[4 * 32 : 5 * 32] = 0.1  # one that makes smaller makes up for nothing
     outcome = tasks(views)
     assert float(outcome.losses["growth"]) == pytest.approx(math.log(2.7) ** 2)
     outcome.total.backward()

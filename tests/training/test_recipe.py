@@ -103,6 +103,10 @@ def test_a_base_is_looked_for_beside_the_file_that_names_it(tmp_path):
             "losses={deblurring: 0, disparity: 0, reblurring: 0, defocus: 1}",
             "losses must not all be 0, besides colour, growth, defocus",
         ),
+        (
+            "losses={deblurring: 0, disparity: 0, reblurring: 0, colour: 1}",
+            "losses must not all be 0, besides colour, growth, defocus",
+        ),
         ("data={kind: simulated, scenes: 3, uses: 1}", "data.scenes * data.uses must be"),
         ("data.augmentation.noise_share=2", "data.augmentation.noise_share: "),
         ("mode=../elsewhere", "mode: "),

@@ -39,6 +39,8 @@ def open_fabric(precision: str, accelerator: str) -> lightning_fabric.Fabric:
         raise IfanError(accelerator, f"cannot be trained on ({error})", "give cpu") from error
     if precision == "fp16" and fabric.device.type == "cpu":
         raise IfanError("fp16", "cannot be trained with on a CPU", "give --set precision=bf16")
+    # Fabric would round the pictures themselves, and so the losses. Autocast knows better.
+    fabric.strategy.precision.convert_input = lambda data: data  # type: ignore[method-assign]
     fabric.launch()
     return fabric
 

@@ -77,7 +77,8 @@ class Losses(Settings):
         defocus: of the size of the disparity against the true circle of confusion, which only
             simulated scenes tell; left out with others. The paper does not have it.
         growth: of how much all iterated filters together can enlarge. The paper does not have it.
-        difference: how pictures are compared. The paper has `squared`.
+        difference: how pictures are compared. The paper has `squared`; `root-mean-square` is of
+            each picture, as log(1 + it), so that none counts without bound.
         epsilon: with `charbonnier`, below which differences count about as their squares; with
             `root-mean-square`, the same of whole pictures.
     """
@@ -286,7 +287,8 @@ class Recipe(Settings):
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
         architecture = self.network.architecture
-        # Two restrain, whatever the picture is like; the third only simulated scenes tell.
+        # By mean light or restrained filters alone nothing learns to deblur; the true blur only
+        # simulated scenes tell.
         aside = ["colour", "growth"]
         if not isinstance(self.data, SimulatedData):
             aside.append("defocus")
