@@ -1,6 +1,6 @@
 """Averages the weights of checkpoints: python training/average.py A B ... -o AVERAGE.
 
-Of trainings that went on from one another, the average is better than each, as their last steps
+Of trainings that went on from one another, the average can be better than each, as their last steps
 lead to different sides of the same valley (Wortsman et al.: "Model soups", ICML 2022).
 """
 
