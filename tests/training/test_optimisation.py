@@ -86,7 +86,9 @@ def test_muon_changes_all_directions_of_a_kernel_alike(shape):
     assert (kernel * kernel.grad).sum() < 0  # downhill
 
 
-def test_what_is_orthogonalised_keeps_its_singular_vectors():
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_what_is_orthogonalised_keeps_its_singular_vectors(bfloat16, monkeypatch):
+    monkeypatch.setattr("ifan.training.optimisation.has_bfloat16", lambda _: bfloat16)
     torch.manual_seed(0)
     matrix = torch.randn(1, 16, 40)
     u, _, v = torch.linalg.svd(matrix[0], full_matrices=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import warnings
 from collections.abc import Mapping
@@ -14,6 +15,8 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from ifan.errors import IfanError
 
+_log = logging.getLogger(__name__)
+
 PRECISIONS: Mapping[str, Any] = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 """Our names of precisions, and Fabric's."""
 
@@ -22,7 +25,8 @@ def open_fabric(precision: str, accelerator: str) -> lightning_fabric.Fabric:
     """Set up the device, and meet the other processes that `torchrun` may have started.
 
     Args:
-        precision: a key of `PRECISIONS`.
+        precision: a key of `PRECISIONS`. Instead of `bf16`, a CPU that has no instructions for it
+            is given `fp32`: PyTorch would compute the same there many times as slowly.
         accelerator: `auto`, `cpu`, `cuda` or `mps`.
 
     Raises:
@@ -32,9 +36,10 @@ def open_fabric(precision: str, accelerator: str) -> lightning_fabric.Fabric:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # fp16 on a CPU, which is refused below
-            fabric = lightning_fabric.Fabric(
-                accelerator=accelerator, precision=PRECISIONS[precision], **_processes()
-            )
+            fabric = _fabric(precision, accelerator)
+            if precision == "bf16" and not has_bfloat16(fabric.device):
+                _log.warning("bf16: is slow on this processor; fp32 is taken instead")
+                fabric = _fabric("fp32", accelerator)
     except (MisconfigurationException, RuntimeError) as error:
         raise IfanError(accelerator, f"cannot be trained on ({error})", "give cpu") from error
     if precision == "fp16" and fabric.device.type == "cpu":
@@ -43,6 +48,14 @@ def open_fabric(precision: str, accelerator: str) -> lightning_fabric.Fabric:
     fabric.strategy.precision.convert_input = lambda data: data  # type: ignore[method-assign]
     fabric.launch()
     return fabric
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Tell whether a device computes in bfloat16 no more slowly than in float32."""
+    if device.type != "cpu":
+        return True
+    mkldnn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return bool(mkldnn and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def leave_others() -> None:
@@ -57,6 +70,12 @@ def leave_others() -> None:
         kept = [torch.distributed.group.WORLD]
         atexit.register(kept.clear)
         torch.distributed.destroy_process_group()
+
+
+def _fabric(precision: str, accelerator: str) -> lightning_fabric.Fabric:
+    return lightning_fabric.Fabric(
+        accelerator=accelerator, precision=PRECISIONS[precision], **_processes()
+    )
 
 
 def _processes() -> dict[str, Any]:

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer as TorchOptimizer
 
+from ifan.training.devices import has_bfloat16
 from ifan.training.recipe import Optimizer, Schedule
 
 _FEWEST_CHANNELS = 8
@@ -81,9 +82,9 @@ def orthogonalised(matrices: Tensor) -> Tensor:
         matrices: Nxrowsxcolumns. What is 0 stays so.
 
     Returns:
-        The same shape, bfloat16.
+        The same shape, bfloat16 where the device has it.
     """
-    x = matrices.bfloat16()
+    x = matrices.bfloat16() if has_bfloat16(matrices.device) else matrices
     is_tall = x.shape[1] > x.shape[2]
     if is_tall:
         x = x.transpose(1, 2)
