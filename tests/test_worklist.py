@@ -1,5 +1,7 @@
+import os
 import shutil
 import weakref
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +43,17 @@ def tree(tmp_path, monkeypatch):
     (tmp_path / "photos" / "notes.txt").write_text("text")
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@contextmanager
+def as_nobody():
+    """Have the permissions of a user who has none of his own, if this is root, who has all."""
+    before = os.geteuid()
+    os.seteuid(65534 if before == 0 else before)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
 
 
 def pairs(tasks):
@@ -118,6 +131,29 @@ class TestPlan:
         assert pairs(plan([Path("photos")], Path("out"), recursive=True)) == before
         before = pairs(plan([Path("photos/**/*.png")], Path("out")))
         assert [target for _, target in before] == ["out/b.png", "out/deep/b.png"]
+
+    @pytest.mark.skipif(not hasattr(os, "seteuid"), reason="needs users and permissions")
+    @pytest.mark.parametrize("given", ["photos", "photos/**/*.tif", "photos/d*/*/*"])
+    def test_a_folder_that_may_not_be_searched_is_named(self, tree, given):
+        tree.chmod(0o755)
+        Path("photos/deep/closed").mkdir(mode=0)
+        with as_nobody():
+            tasks = plan([Path(given)], Path("out"), recursive=True)
+        refused = [str(task.refusal) for task in tasks if task.refusal]
+        assert refused == [
+            "photos/deep/closed: could not be searched (Permission denied); check its permissions"
+        ]
+        assert Path("photos/deep/deeper/c.tif") in [task.source for task in tasks]
+
+    def test_photographs_of_which_each_could_be_the_others_result_are_none(self):
+        shutil.copy("first.png", "first.compare.png")
+        given = [Path("first.png"), Path("first.compare.png")]
+        assert [task.source for task in plan(given, name="first")] == given
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+    def test_a_pipe_is_not_waited_for(self):
+        os.mkfifo("pipe")
+        assert [task.source for task in plan([Path("pipe")], Path("out"))] == [Path("pipe")]
 
     @pytest.mark.parametrize("name", [None, "sharp {stem}"])
     @pytest.mark.parametrize("output", [None, Path("out")])
@@ -394,6 +430,16 @@ class TestRun:
         # With no strength, a result made anew would be another.
         assert self.outcomes(deblurrer, [task], compare=True, strength=0) == [("done", "")]
         assert (task.comparison.read_bytes(), task.target.stat()) == before
+
+    @pytest.mark.parametrize("suffix", ["png", "webp"])
+    def test_a_comparison_of_grey_is_made_in_a_format_without_grey(self, deblurrer, suffix):
+        with Image.open("first.png") as picture:
+            picture.convert("L").save("grey.png")
+        task = Task(Path("grey.png"), Path(f"out/a.{suffix}"))
+        assert self.outcomes(deblurrer, [task]) == [("done", "")]
+        assert self.outcomes(deblurrer, [task], compare=True) == [("done", "")]
+        with Image.open(task.comparison) as both:
+            assert both.size == (2 * 16 + 2, 16)
 
     def test_no_comparison_with_what_is_not_the_result(self, deblurrer):
         Image.new("RGB", (5, 5)).save("other.png")

@@ -196,6 +196,9 @@ class TestResults:
         done = ifan("deblur", "center.png", "--left", "left.png", "-o", "x.png", status=1)
         assert len(done.stderr.splitlines()) == 1
         assert done.stderr.startswith("center.png: the model takes one view, without a left")
+        views = ["--left", "left.png", "--right", "right.png"]
+        done = ifan("deblur", "[cl]e*t*.png", *views, *model, "--overwrite", status=2)
+        assert "dual-pixel views belong to one photograph; give one INPUT" in done.stderr
         assert not (folder / "x.png").exists()
 
 
@@ -439,6 +442,7 @@ class TestOptions:
             (["a.png", "--strength", "nan"], "--strength"),
             (["a.png", "--no-such-option"], "--no-such-option"),
             (["a.png", "b.png", "--left", "a.png", "--right", "b.png"], "give one INPUT"),
+            ([".", "--left", "a.png", "--right", "b.png"], "give one INPUT"),
             (["a.png", "--format", "gif"], "none of jpeg, png, tiff, webp, avif"),
             (["a.png", "--format", "raw"], "none of jpeg, png, tiff, webp, avif"),
             (["a.png", "--name", "{number}"], "a field other than {stem}"),

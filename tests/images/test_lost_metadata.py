@@ -11,7 +11,8 @@ from shutil import which
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms, ImageOps, PngImagePlugin
+import tifffile
+from PIL import Image, ImageCms, ImageOps, IptcImagePlugin, PngImagePlugin
 
 from ifan.errors import PictureError
 from ifan.images import exif, icc, iptc, read_photograph, write_photograph, xmp
@@ -473,3 +474,91 @@ def test_a_comment_of_png_becomes_utf_8_in_a_jpeg(tmp_path, scene):
     write_photograph(read_photograph(tmp_path / "a.png"), tmp_path / "b.jpg")
     with Image.open(tmp_path / "b.jpg") as picture:
         assert picture.info["comment"] == "Grüße".encode()
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("target", ["tif", "jpg"])
+def test_iptc_that_a_tiff_says_is_numbers_is_not_turned_around(tmp_path, scene, order, target):
+    records = b"\x1c\x02\x05\x00\x05Title\x1c\x02\x5a\x00\x04Bern\0"
+    numbers = struct.unpack(f"{order}{len(records) // 4}I", records)
+    tag = (33723, "I", len(numbers), numbers, True)
+    kind = {"photometric": "rgb", "metadata": None, "extratags": [tag]}
+    tifffile.imwrite(tmp_path / "a.tif", scene, byteorder=order, **kind)
+    write_photograph(read_photograph(tmp_path / "a.tif"), tmp_path / f"b.{target}")
+    with Image.open(tmp_path / f"b.{target}") as picture:
+        found = IptcImagePlugin.getiptcinfo(picture)
+    assert (found[2, 5], found[2, 90]) == (b"Title", b"Bern")
+
+
+def segment(marker, payload):
+    return struct.pack(">BBH", 0xFF, marker, len(payload) + 2) + payload
+
+
+def resource(kind, number, content):
+    head = kind + struct.pack(">HHL", number, 0, len(content))
+    return head + content + bytes(len(content) % 2)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_iptc_behind_other_resources_is_kept(tmp_path, scene, apart):
+    records = b"\x1c\x02\x05\x00\x05Title\x1c\x02\x5a\x00\x04Bern"
+    resources = [
+        resource(b"8BIM", 0x03ED, bytes(16)),
+        resource(b"MeSa", 0x1B58, bytes(9)),
+        resource(b"8BIM", 0x0404, records),
+    ]
+    blocks = resources if apart else [b"".join(resources)]
+    Image.fromarray(scene).save(tmp_path / "a.jpg")
+    data = (tmp_path / "a.jpg").read_bytes()
+    added = b"".join(segment(0xED, b"Photoshop 3.0\0" + block) for block in blocks)
+    (tmp_path / "a.jpg").write_bytes(data[:2] + added + data[2:])
+    write_photograph(read_photograph(tmp_path / "a.jpg"), tmp_path / "b.jpg")
+    with Image.open(tmp_path / "b.jpg") as picture:
+        assert IptcImagePlugin.getiptcinfo(picture) == {(2, 5): b"Title", (2, 90): b"Bern"}
+
+
+def test_exif_whose_flag_nobody_set_turns_a_webp(tmp_path, scene):
+    Image.fromarray(scene).save(tmp_path / "a.webp", lossless=True, exif=exif_block(6))
+    data = bytearray((tmp_path / "a.webp").read_bytes())
+    data[20] &= ~0x08
+    (tmp_path / "a.webp").write_bytes(data)
+    photograph = read_photograph(tmp_path / "a.webp")
+    assert np.array_equal(photograph.pixels, np.rot90(scene, -1))
+    write_photograph(photograph, tmp_path / "b.webp")
+    with Image.open(tmp_path / "b.webp") as picture:
+        assert picture.getexif()[0x0112] == 1
+
+
+@pytest.mark.parametrize(("kind", "code"), [(8, "h"), (9, "l")])
+def test_an_orientation_that_is_a_signed_number_is_applied_once(tmp_path, scene, kind, code):
+    entry = struct.pack("<HHL", 0x0112, kind, 1) + struct.pack(f"<{code}", 6).ljust(4, b"\0")
+    block = b"II*\0\x08\0\0\0" + struct.pack("<H", 1) + entry + bytes(4)
+    Image.fromarray(scene).save(tmp_path / "a.jpg", exif=b"Exif\0\0" + block)
+    photograph = read_photograph(tmp_path / "a.jpg")
+    assert photograph.pixels.shape[:2] == scene.shape[1::-1]
+    write_photograph(photograph, tmp_path / "b.jpg")
+    assert read_photograph(tmp_path / "b.jpg").pixels.shape == photograph.pixels.shape
+    with Image.open(tmp_path / "b.jpg") as picture:
+        assert picture.getexif()[0x0112] == 1
+
+
+def test_a_part_of_exif_that_is_lost_takes_nothing_else_along(tmp_path, scene):
+    make = struct.pack("<HHL4s", 0x010F, 2, 4, b"Abc\0")
+    pointer = struct.pack("<HHLL", 0x8769, 4, 1, 60000)
+    block = b"II*\0\x08\0\0\0" + struct.pack("<H", 2) + make + pointer + bytes(4)
+    Image.fromarray(scene).save(tmp_path / "a.jpg", exif=b"Exif\0\0" + block)
+    write_photograph(read_photograph(tmp_path / "a.jpg"), tmp_path / "b.jpg")
+    with Image.open(tmp_path / "b.jpg") as picture:
+        assert picture.getexif()[0x010F] == "Abc"
+
+
+@pytest.mark.parametrize(
+    ("unit", "density"), [(1, (0, (1, 1))), (2, (1, (200, 100))), (3, (2, (200, 100)))]
+)
+def test_the_numbers_of_a_tiff_are_a_density_if_they_have_a_unit(tmp_path, scene, unit, density):
+    tifffile.imwrite(
+        tmp_path / "a.tif", scene, photometric="rgb", resolution=(200, 100), resolutionunit=unit
+    )
+    write_photograph(read_photograph(tmp_path / "a.tif"), tmp_path / "b.jpg")
+    with Image.open(tmp_path / "b.jpg") as picture:
+        assert (picture.info["jfif_unit"], picture.info["jfif_density"]) == density

@@ -322,6 +322,8 @@ def test_raw_is_told_from_tiff():
     assert raw.recognises(dng(mosaic(patches())))
     assert raw.recognises(thumbnail_with("cfa"))
     assert raw.recognises(b"II*\0\x10\0\0\0CR\2\0" + bytes(100))
+    assert raw.recognises(b"II*\0\x10\0\0\0IIII\1waR" + bytes(100))
+    assert raw.recognises(b"MM\0*\0\0\0\x10MMMMRaw\1" + bytes(100))
     assert raw.recognises(b"\0\0\0\x18ftypcrx " + bytes(100))
     assert raw.recognises(b"FUJIFILMCCD-RAW 0201")
     assert raw.recognises(b"FOVb\0\0\2\0")

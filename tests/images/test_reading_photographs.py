@@ -207,6 +207,33 @@ def test_floating_point(tmp_path, rng, dtype, shape):
 
 
 @pytest.mark.parametrize(
+    ("channels", "kind", "numbers"),
+    [
+        (4, {"photometric": "separated"}, "CMYK"),
+        (1, {"photometric": "miniswhite"}, "grey whose zero is white"),
+        (
+            2,
+            {"photometric": "minisblack", "extrasamples": ["assocalpha"]},
+            "grey with premultiplied transparency",
+        ),
+    ],
+)
+def test_floats_that_would_be_taken_for_others_are_refused(tmp_path, channels, kind, numbers):
+    values = np.full((8, 9, channels), 0.25, np.float32)
+    tifffile.imwrite(tmp_path / "a.tif", values.squeeze(), planarconfig="contig", **kind)
+    assert f"has floats of {numbers}; convert it to 16 bits" in refusal(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("level", [73, 77])
+def test_dark_corners_are_no_raw(tmp_path, level):
+    """The first pixels of a TIFF can be the bytes with which Phase One's files begin."""
+    picture = Image.new("RGB", (16, 16), (level, level, level))
+    picture.save(tmp_path / "a.tif")
+    assert bytes([level] * 4) == (tmp_path / "a.tif").read_bytes()[8:12]
+    assert np.array_equal(read_photograph(tmp_path / "a.tif").pixels, np.asarray(picture))
+
+
+@pytest.mark.parametrize(
     ("dtype", "numbers"),
     [
         (np.float64, "64-bit floats"),

@@ -2,17 +2,19 @@
 
 import io
 import logging
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+import pyvips
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageCms
 
 from ifan.images import Metadata, Photograph, Rendition
-from ifan.images.colour import display_p3
+from ifan.images.colour import ProfiledSpace, colour_space, display_p3
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
@@ -114,6 +116,29 @@ def test_a_profile_that_cannot_be_used_is_said_and_taken_for_srgb(scene, icc, ca
     (line,) = {record.getMessage() for record in caplog.records if record.name == "ifan"}
     assert line.startswith("photo.png: its colour profile is taken for sRGB")
     assert "\n" not in line
+
+
+def test_what_is_wrong_with_another_photograph_is_not_said_of_a_profile(scene):
+    """Decoders warn in the threads of others meanwhile."""
+    damaged = io.BytesIO()
+    Image.fromarray(scene).save(damaged, "JPEG")
+    data = damaged.getvalue().replace(b"\xff\xda", b"\0\0\0\xff\xda", 1)
+    warned, enough = threading.Event(), threading.Event()
+
+    def decode():
+        while not enough.is_set():
+            pyvips.Image.jpegload_buffer(data).avg()
+            warned.set()
+
+    other = threading.Thread(target=decode)
+    other.start()
+    try:
+        assert warned.wait(10)
+        spaces = [colour_space(display_p3(), is_grey=False) for _ in range(8)]
+    finally:
+        enough.set()
+        other.join()
+    assert all(isinstance(space, ProfiledSpace) for space in spaces)
 
 
 def test_linear_light_takes_an_enlarged_correction_without_harm(rng):

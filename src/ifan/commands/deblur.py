@@ -88,13 +88,13 @@ def deblur(
     verbose: options.Verbose = False,
 ) -> None:
     """Deblur photographs. EXIF, colour profile, bit depth and transparency are kept."""
-    if (left or right) and (len(inputs) != 1 or is_folder(inputs[0])):
-        raise typer.BadParameter("dual-pixel views belong to one photograph; give one INPUT")
     with stopping.deferred():
         from ifan import worklist
         from ifan.images import MAX_PIXELS
 
     tasks = _plan(inputs, output, recursive, name, picture_format)
+    if (left or right) and (len(tasks) != 1 or is_folder(inputs[0])):
+        raise typer.BadParameter("dual-pixel views belong to one photograph; give one INPUT")
     _require_streams(tasks[0], compare=compare)
     with open_ledger(tasks, report, debug=context.find_root().params["debug"]) as ledger:
         deblurrer = open_deblurrer(model, engine, precision, working_size, memory, verbose=verbose)

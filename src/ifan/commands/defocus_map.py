@@ -9,6 +9,7 @@ import typer
 
 from ifan.commands import options
 from ifan.commands.opening import open_deblurrer
+from ifan.errors import in_one_line
 from ifan.files import exists, is_folder, same_file
 
 
@@ -61,4 +62,5 @@ def defocus_map(
         page=page,
         max_pixels=max_pixels,
     )
-    typer.echo(f"{source} -> {target} ({span[0]:+.1f} to {span[1]:+.1f} pixels)")
+    line = f"{source} -> {target} ({span[0]:+.1f} to {span[1]:+.1f} pixels)"
+    typer.echo(in_one_line(line))

@@ -87,7 +87,7 @@ class ProfiledSpace:
         self._is_grey = is_grey
         self._has_one_channel = kind == b"GRAY"
         levels = _LEVELS[None] if is_grey else _cube()
-        with listening() as warnings:
+        with listening(here=True) as warnings:
             seen = self.to_srgb(levels)
             self.from_srgb(seen)
         self._distances = np.abs(seen - SRGB(is_grey=is_grey).to_srgb(levels))

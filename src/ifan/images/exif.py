@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from itertools import islice
 
 from ifan.images.metadata import Density
@@ -97,8 +98,9 @@ def mended(
         if density is not None:
             _set_density(out, fields, density, layout)
         if EXIF in fields:
-            below, _ = read_fields(block, fields[EXIF].number(layout), layout)
-            _set(out, below, {tag: sizes[name] for tag, name in _PIXEL_SIZE.items()}, layout)
+            with suppress(StructureError):  # one that leads nowhere says nothing wrong
+                below, _ = read_fields(block, fields[EXIF].number(layout), layout)
+                _set(out, below, {tag: sizes[name] for tag, name in _PIXEL_SIZE.items()}, layout)
         mended_block = _without_thumbnail(out, link, layout)
         # What was mended may have been the block's own header: a field may say it lies anywhere.
         read_fields(mended_block, *_start(mended_block))

@@ -184,6 +184,8 @@ def recognise(data: bytes) -> PictureFormat | None:
 def format_of_file(path: Path) -> PictureFormat | None:
     """Return the format that the first bytes of a file tell, None if they cannot be read."""
     try:
+        if not path.is_file():  # a pipe would make us wait
+            return None
         with path.open("rb") as file:
             return recognise(file.read(_LONGEST_SIGNATURE))
     except OSError:

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import struct
 
-_PHOTOSHOP = b"Photoshop 3.0\0"
+PHOTOSHOP = b"Photoshop 3.0\0"
+"""What a segment of JPEG with Photoshop's resources begins with."""
+
+# How resources begin: Photoshop's, ImageReady's, and those of PhotoDeluxe and others.
+_RESOURCES = (b"8BIM", b"MeSa", b"AgHg", b"PHUT", b"DCSR")
 _IPTC = 0x0404
 # Each record begins so.
 _RECORD = b"\x1c"
@@ -20,7 +24,7 @@ def from_photoshop(block: bytes) -> bytes | None:
     The others (thumbnail, print settings, ...) describe the picture as it was and are left behind.
     """
     position = block.find(b"8BIM")
-    while block[position : position + 4] == b"8BIM" and position + 12 <= len(block):
+    while block.startswith(_RESOURCES, position) and position + 12 <= len(block):
         number, name_length = struct.unpack_from(">HB", block, position + 4)
         # A name is at least its length byte, and padded to an even number of bytes.
         position += 6 + (name_length + 2) // 2 * 2
@@ -36,7 +40,7 @@ def from_photoshop(block: bytes) -> bytes | None:
 
 def to_photoshop(records: bytes) -> bytes:
     """Wrap IPTC records as an APP13 segment of JPEG wants them."""
-    return _PHOTOSHOP + _resource(records)
+    return PHOTOSHOP + _resource(records)
 
 
 def unwrapped(block: bytes) -> bytes | None:

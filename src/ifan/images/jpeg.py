@@ -39,6 +39,7 @@ _INCHES, _CENTIMETRES = 1, 2
 def completed(metadata: Metadata, data: bytes) -> Metadata:
     """Add to what libvips found in a JPEG file what it did not, and unwrap the IPTC records."""
     density, comments, has_extended_xmp = None, [], False
+    photoshop = b""
     tables: dict[int, list[int]] = {}
     for marker, payload in _segments(data):
         if marker == _APP0 and payload[:5] == b"JFIF\0":
@@ -47,11 +48,13 @@ def completed(metadata: Metadata, data: bytes) -> Metadata:
             tables |= _quantisation(payload)
         if marker == _COM:
             comments.append(payload)
+        if marker == _APP13 and payload.startswith(iptc.PHOTOSHOP):
+            photoshop += payload.removeprefix(iptc.PHOTOSHOP)  # what one cannot hold goes on
         if marker == _APP1 and payload.startswith(_EXTENDED_XMP):
             has_extended_xmp = True
     return replace(
         metadata,
-        iptc=iptc.from_photoshop(metadata.iptc) if metadata.iptc else None,
+        iptc=iptc.from_photoshop(photoshop),
         # Not as libvips has it, which takes 72 per inch for granted. EXIF goes first.
         density=(exif.density_of(metadata.exif) if metadata.exif else None) or density,
         comments=tuple(comments),

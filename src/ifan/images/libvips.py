@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -111,27 +112,33 @@ def explain(error: pyvips.Error | UnicodeDecodeError) -> str:
 
 
 class _Ear(logging.Handler):
-    """Collects what libvips has to say."""
+    """Collects what libvips has to say, in a thread or (None) in all."""
 
-    def __init__(self) -> None:
+    def __init__(self, thread: int | None) -> None:
         super().__init__(logging.WARNING)
         self.heard: list[str] = []
+        self._thread = thread
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a warning, unless it is chatter or was heard before."""
+        if self._thread not in (None, record.thread):
+            return
         said = _SPEAKER.sub("", record.getMessage().removeprefix("VIPS: ")).strip()[:120]
         if not _CHATTER.search(said) and said not in self.heard:
             self.heard.append(said)
 
 
 @contextmanager
-def listening() -> Iterator[list[str]]:
+def listening(*, here: bool = False) -> Iterator[list[str]]:
     """Collect the warnings of libvips and of the decoders below it, instead of printing them.
 
+    Args:
+        here: only those of the caller's thread. Decoders may warn in threads of libvips.
+
     Yields:
-        The warnings so far, one short line each. Those of other threads are among them.
+        The warnings so far, one short line each.
     """
-    ear = _Ear()
+    ear = _Ear(threading.get_ident() if here else None)
     logger = logging.getLogger("pyvips")
     logger.addHandler(ear)
     try:

@@ -8,9 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 
-import pyvips
-
-from ifan.images import exif, icc, iptc
+from ifan.images import icc, iptc
 from ifan.images.errors import DecodingError
 from ifan.images.metadata import Density, Metadata
 
@@ -71,14 +69,9 @@ def completed(metadata: Metadata, data: bytes) -> Metadata:
     )
 
 
-def with_orientation(image: pyvips.Image, data: bytes) -> pyvips.Image:
-    """Tell libvips the orientation in EXIF that it did not find in a PNG file."""
-    block = None if image.get_typeof("exif-data") else _exif(_blocks(data))
-    if block is None:
-        return image
-    image = image.copy()
-    image.set_type(pyvips.GValue.gint_type, "orientation", exif.orientation_of(block))
-    return image
+def exif_of(data: bytes) -> bytes | None:
+    """Find the EXIF block of a PNG file, wherever it is."""
+    return _exif(_blocks(data))
 
 
 def embed(data: bytes, metadata: Metadata) -> bytes:

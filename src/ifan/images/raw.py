@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -46,6 +47,9 @@ _NEARLY_TIFF = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0")
 # Canon CR3; Fujifilm; Sigma; Minolta; older Canon.
 _SIGNATURES = (b"FUJIFILMCCD-RAW", b"FOVb", b"\0MRM", b"II\x1a\0\0\0HEAPCCDR")
 _CR3 = b"ftypcrx "
+# What stands behind the header of a TIFF: Canon CR2; Phase One, whose mark "Raw" is a number. Two
+# words, as the first alone may be pixels.
+_IN_TIFF = re.compile(rb"(?:II\*\0|MM\0\*).{4}(?:CR\x02\0|IIII.waR|MMMMRaw)", re.DOTALL)
 
 # What tells RAW among TIFF files: a mosaic, or one that was taken apart but not developed.
 _PHOTOMETRIC, _SUBDIRECTORIES, _DNG_VERSION = 0x0106, 0x014A, 0xC612
@@ -64,8 +68,8 @@ def recognises(data: bytes) -> bool:
     """Tell by its content whether a file is camera RAW."""
     if data.startswith((*_NEARLY_TIFF, *_SIGNATURES)) or data[4:12] == _CR3:
         return True
-    if data[8:12] in (b"CR\2\0", b"IIII", b"MMMM"):
-        return data[:4] in (b"II*\0", b"MM\0*")
+    if _IN_TIFF.match(data):
+        return True
     try:
         return _is_undeveloped(data) or (_has_only_previews(data) and not _is_declined(data))
     except StructureError:

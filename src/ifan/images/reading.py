@@ -71,6 +71,12 @@ _IS_FILM: Mapping[str, Callable[[bytes], bool]] = {
     "JPEG XL": jpegxl.is_animated,
 }
 
+# Where EXIF may be that libvips does not find.
+_EXIF_OF: Mapping[str, Callable[[bytes], bytes | None]] = {
+    "PNG": png.exif_of,
+    "WebP": webp.exif_of,
+}
+
 # What has no place for a density but EXIF; libvips makes some up.
 _DENSITY_IN_EXIF = ("WebP", "AVIF", "HEIC", "JPEG XL", "RAW")
 
@@ -259,6 +265,9 @@ def _chosen_page(
     chosen = pages[(number or 1) - 1]
     if chosen.is_lab:
         raise PictureError(path, "is a CIELAB picture", "convert it to RGB")
+    if chosen.misread is not None:
+        remedy = "convert it to 16 bits, or to floats of RGB"
+        raise PictureError(path, f"has floats of {chosen.misread}", remedy)
     return chosen
 
 
@@ -292,8 +301,8 @@ def _by_libvips(
         image = _opened(data, picture_format, page, path)
         require(image.width, image.height)
         _refuse_pixels(image, path)
-        if picture_format.name == "PNG":
-            image = png.with_orientation(image, data)
+        if picture_format.name in _EXIF_OF:
+            image = _with_orientation(image, _EXIF_OF[picture_format.name](data))
         try:
             pixels, profile = _upright_pixels(image)
         except pyvips.Error as error:
@@ -377,6 +386,15 @@ def _as_heif_says(pixels: Array, data: bytes, bits: int | None) -> Array:
 def _needs_extra(picture_format: PictureFormat, path: Name) -> PictureError:
     remedy = "install it with: pip install 'ifan[raw]'"
     return PictureError(path, f"is {picture_format.name}, which needs an extra", remedy)
+
+
+def _with_orientation(image: pyvips.Image, block: bytes | None) -> pyvips.Image:
+    """Tell libvips the orientation in an EXIF block that it may not have found."""
+    if block is None or image.get_typeof("exif-data"):
+        return image
+    image = image.copy()
+    image.set_type(pyvips.GValue.gint_type, "orientation", exif.orientation_of(block))
+    return image
 
 
 def _upright_pixels(image: pyvips.Image) -> tuple[Array, bytes | None]:

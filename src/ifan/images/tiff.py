@@ -33,8 +33,10 @@ _KIND, _BITS, _COMPRESSION, _PHOTOMETRIC = 0x00FE, 0x0102, 0x0103, 0x0106
 _TILE_OFFSETS, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 0x0144, 0x0152, 0x0153
 _PHOTOSHOP = 0x8649
 _REDUCED = 1
+_MIN_IS_WHITE, _MIN_IS_BLACK, _CMYK = 0, 1, 5
 _LAB = {8, 9, 10}
-_ALPHA = {1, 2}
+_PREMULTIPLIED = 1
+_ALPHA = {_PREMULTIPLIED, 2}
 _DENSITY = {0x011A, 0x011B, 0x0128}
 _XMP, _IPTC = 0x02BC, 0x83BB
 _BYTE, _UNDEFINED = 1, 7
@@ -121,6 +123,15 @@ class Page(NamedTuple):
             return 0
         return next((at for at, kind in enumerate(self.extra) if kind in _ALPHA), None)
 
+    @property
+    def misread(self) -> str | None:
+        """What floats are meant for that libvips takes for something else; None: it does not."""
+        if self.sample_format != _FLOAT:
+            return None
+        if self.photometric == _MIN_IS_BLACK and _PREMULTIPLIED in self.extra:
+            return "grey with premultiplied transparency"
+        return {_MIN_IS_WHITE: "grey whose zero is white", _CMYK: "CMYK"}.get(self.photometric)
+
     def obstacle(self, said: str) -> tuple[str, str] | None:
         """Say why a picture that is not damaged may not have been read.
 
@@ -185,14 +196,24 @@ def _extra_channels(field: Field | None, layout: Layout) -> tuple[int, ...]:
 
 
 def completed(metadata: Metadata, data: bytes, directory: int = 0) -> Metadata:
-    """Add to what libvips found in a TIFF file the EXIF, which it does not read.
+    """Add to what libvips found in a TIFF file what it does not read, or reads wrongly.
+
+    It has no EXIF, takes a density without a unit for one, and turns IPTC records around that are
+    said to be numbers of four bytes.
 
     Args:
         metadata: what libvips found.
         data: the whole file.
         directory: which one of the file's is that of the picture, from 0.
     """
-    return replace(metadata, exif=exif.from_tiff(data, directory))
+    fields = next(islice(read_directories(data), directory, None))
+    block = exif.from_tiff(data, directory)
+    return replace(
+        metadata,
+        exif=block,
+        iptc=bytes(fields[_IPTC].value) if _IPTC in fields else None,
+        density=exif.density_of(block) if block else None,
+    )
 
 
 def embed(data: bytes, metadata: Metadata) -> bytes:

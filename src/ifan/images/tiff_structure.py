@@ -17,6 +17,7 @@ _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12
 _SIZES |= {16: 8, 17: 8, 18: 8}
 _WORDS = {**_SIZES, 5: 4, 10: 4}
 _CODES = {1: "B", 3: "H", 4: "L", 13: "L", 16: "Q", 18: "Q"}
+_SIGNED_CODES = {6: "b", 8: "h", 9: "l"}
 
 EXIF, GPS, INTEROPERABILITY = 0x8769, 0x8825, 0xA005
 
@@ -71,8 +72,8 @@ class Field:
         return int(struct.unpack_from(layout.order + _CODES[self.type], self.value)[0])
 
     def with_number(self, number: int, layout: Layout) -> bytes:
-        """Return the bytes of the field with another first value."""
-        code = layout.order + _CODES[self.type]
+        """Return the bytes of the field, of integers, with another first value."""
+        code = layout.order + (_CODES | _SIGNED_CODES)[self.type]
         return struct.pack(code, number) + self.value[struct.calcsize(code) :]
 
 

@@ -32,14 +32,23 @@ def is_lossless(data: bytes) -> bool:
 def completed(metadata: Metadata, data: bytes) -> Metadata:
     """Add to what libvips found in a WebP file what it did not."""
     # libvips believes the flags, which some writers forget to set.
-    found = {name: content for name, content in reversed(list(_chunks(data))) if content}
-    exif = metadata.exif or found.get(_EXIF, b"").removeprefix(b"Exif\0\0")
     return replace(
         metadata,
-        exif=exif or None,
-        xmp=metadata.xmp or found.get(_XMP),
+        exif=metadata.exif or exif_of(data),
+        xmp=metadata.xmp or _content(data, _XMP),
         is_lossless=is_lossless(data),
     )
+
+
+def exif_of(data: bytes) -> bytes | None:
+    """Find the EXIF block of a WebP file, whatever its flags say."""
+    return (_content(data, _EXIF) or b"").removeprefix(b"Exif\0\0") or None
+
+
+def _content(data: bytes, name: bytes) -> bytes | None:
+    """Return the content of the first chunk of a name that has any."""
+    found = (content for kind, content in _chunks(data) if kind == name and content)
+    return next(found, None)
 
 
 def embed(data: bytes, metadata: Metadata) -> bytes:

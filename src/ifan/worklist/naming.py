@@ -87,13 +87,17 @@ def parse_pattern(pattern: str) -> str:
 
 
 def without_results(sources: Sequence[Source], naming: Naming) -> list[Source]:
-    """Leave out photographs whose names say that they were made of others of the list."""
+    """Leave out photographs whose names say that they were made of others of the list.
+
+    Where each could be another's, none is.
+    """
     made = {
         (source.path.parent, stem)
         for source in sources
         for stem in _stems_of_results(source, naming)
     }
-    return [source for source in sources if (source.path.parent, source.path.stem) not in made]
+    kept = [source for source in sources if (source.path.parent, source.path.stem) not in made]
+    return kept or list(sources)
 
 
 def _stems_of_results(source: Source, naming: Naming) -> set[str]:

@@ -37,7 +37,8 @@ def plan(
             written.
 
     Returns:
-        A task for each photograph; for a folder or a pattern without any, one that is refused.
+        A task for each photograph; for a folder that could not be searched, and for a folder or a
+        pattern without any, one that is refused.
 
     Raises:
         OutputError: the results cannot go where they should.
@@ -84,8 +85,9 @@ def _single(inputs: list[Path], output: Path | None, picture_format: PictureForm
 
 def _sources(given: Path, recursive: bool, naming: Naming) -> list[Source]:
     """Return what an input stands for: itself, or the photographs of a folder or a pattern."""
+    errors: list[OSError] = []
     if is_pattern(given):
-        root, found = fixed_part(given), matches(given, naming.folder)
+        root, found = fixed_part(given), matches(given, naming.folder, errors.append)
     elif is_folder(given):
         root, found = given, [given]
     else:
@@ -95,15 +97,26 @@ def _sources(given: Path, recursive: bool, naming: Naming) -> list[Source]:
         raise OutputError(given, reason, "add something to {stem}, or give another folder")
     paths: list[Path] = []
     for path in found:
-        paths += photographs_in(path, recursive, naming.folder) if is_folder(path) else [path]
-    if paths:
-        return [Source(path, root) for path in paths]
+        if is_folder(path):
+            paths += photographs_in(path, recursive, naming.folder, errors.append)
+        else:
+            paths.append(path)
+    missed = {error.filename: _missed(error) for error in errors}
+    if paths or missed:
+        return [*(Source(path, root) for path in paths), *missed.values()]
     return [Source(given, given.parent, _nothing(given))]
 
 
 def _is_file(output: Path) -> bool:
     """Whether `-o` means a file: it has a suffix and is no folder."""
     return bool(output.suffix) and not is_folder(output)
+
+
+def _missed(error: OSError) -> Source:
+    """Return, for a folder that could not be searched, a source that is refused."""
+    folder = Path(error.filename)
+    reason = f"could not be searched ({error.strerror or error})"
+    return Source(folder, folder.parent, PictureError(folder, reason, "check its permissions"))
 
 
 def _nothing(given: Path) -> PictureError:

@@ -168,7 +168,7 @@ class _Work:
         piece.photograph = self._photograph(task.source)
         self._require_targets(piece)
         if piece.is_kept:
-            piece.sharp = _result_of(piece)
+            piece.sharp = self._result(piece)
         elif self._strength == 0:
             piece.sharp = piece.photograph
         else:
@@ -199,6 +199,20 @@ class _Work:
         if path == STREAM:
             return decode_photograph(_standard_input(), "standard input", **limits)
         return read_photograph(path, **limits)
+
+    def _result(self, piece: _Piece) -> Photograph:
+        """Read the result that is there already, and have the photograph coded as that is."""
+        target, before = piece.task.target, piece.photograph
+        after = read_photograph(target, max_pixels=self._max_pixels)
+        if (after.pixels.dtype, after.pixels.ndim) != (before.pixels.dtype, before.pixels.ndim):
+            data = encode_photograph(before, output_format(target), target)
+            coded = decode_photograph(data, before.path, max_pixels=self._max_pixels)
+            piece.photograph = before = coded
+        if after.pixels.shape != before.pixels.shape:
+            shapes = f"{after.pixels.shape}, {before.pixels.shape}"
+            reason = f"is not like {piece.task.source} ({shapes})"
+            raise PictureError(target, reason, "make it anew")
+        return after
 
     def _require_name(self, task: Task) -> None:
         """Refuse a task whose results would go where another's go, or replace a photograph."""
@@ -262,19 +276,6 @@ def _has_result(task: Task) -> bool:
     """Whether the result of a task is there already, and is not the photograph itself."""
     there = task.source == STREAM or exists(task.source)
     return there and is_written(task.target) and not same_file(task.source, task.target)
-
-
-def _result_of(piece: _Piece) -> Photograph:
-    """Read the result that is there already, and have the photograph in as many bits."""
-    target, before = piece.task.target, piece.photograph
-    after = read_photograph(target)
-    if after.pixels.dtype != before.pixels.dtype:
-        data = encode_photograph(before, output_format(target), target)
-        piece.photograph = before = decode_photograph(data, before.path)
-    if after.pixels.shape != before.pixels.shape:
-        reason = f"is not like {piece.task.source} ({after.pixels.shape}, {before.pixels.shape})"
-        raise PictureError(target, reason, "make it anew")
-    return after
 
 
 def _standard_input() -> bytes:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path, PurePath
+from typing import TypeAlias
 
 from ifan.files import is_folder, same_file
 from ifan.images import is_picture_name
 from ifan.results import COMPARISON_INFIX, MAP_INFIX, RESULT_INFIX
 
+Missed: TypeAlias = Callable[[OSError], None]
+"""Is told of each folder that could not be searched."""
 
-def photographs_in(folder: Path, recursive: bool, output: Path | None) -> Iterator[Path]:
+
+def photographs_in(
+    folder: Path, recursive: bool, output: Path | None, missed: Missed
+) -> Iterator[Path]:
     """Yield the photographs of a folder in order, without hidden files and earlier results.
 
     Links to folders are not followed, so that loops of them do no harm.
@@ -21,8 +27,9 @@ def photographs_in(folder: Path, recursive: bool, output: Path | None) -> Iterat
         folder: the folder.
         recursive: whether sub-folders are searched too.
         output: a folder for results, which is left out below `folder`.
+        missed: is told of folders that could not be searched.
     """
-    for parent, folders, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder, onerror=missed):
         folders[:] = sorted(
             name
             for name in folders
@@ -54,7 +61,7 @@ def fixed_part(pattern: Path) -> Path:
     return fixed
 
 
-def matches(pattern: Path, output: Path | None) -> list[Path]:
+def matches(pattern: Path, output: Path | None, missed: Missed) -> list[Path]:
     """Return the photographs and folders that a pattern stands for, in order.
 
     `*` and `?` stand for characters, `[...]` for one of several, `**` for folders below each other.
@@ -64,9 +71,10 @@ def matches(pattern: Path, output: Path | None) -> list[Path]:
     Args:
         pattern: the pattern.
         output: a folder for results, which is left out below the fixed part of the pattern.
+        missed: is told of folders that could not be searched.
     """
     root = fixed_part(pattern)
-    found = dict.fromkeys(_expanded(Path(pattern.anchor), _parts(pattern)))
+    found = dict.fromkeys(_expanded(Path(pattern.anchor), _parts(pattern), missed))
     return [
         path
         for path in found
@@ -74,28 +82,31 @@ def matches(pattern: Path, output: Path | None) -> list[Path]:
     ]
 
 
-def _expanded(folder: Path, parts: Sequence[str]) -> Iterator[Path]:
+def _expanded(folder: Path, parts: Sequence[str], missed: Missed) -> Iterator[Path]:
     """Yield what the parts of a pattern stand for below a folder."""
     if not parts:
         yield folder
     elif parts[0] == "**":
-        yield from _expanded(folder, parts[1:])
-        for name in _visible_names(folder):
+        yield from _expanded(folder, parts[1:], missed)
+        for name in _visible_names(folder, missed):
             if is_folder(folder / name) and not (folder / name).is_symlink():
-                yield from _expanded(folder / name, parts)
+                yield from _expanded(folder / name, parts, missed)
     elif _stands_for_others(parts[0], folder):
-        for name in _visible_names(folder):
+        for name in _visible_names(folder, missed):
             if fnmatch(name, parts[0]):
-                yield from _expanded(folder / name, parts[1:])
+                yield from _expanded(folder / name, parts[1:], missed)
     elif os.path.lexists(folder / parts[0]):
-        yield from _expanded(folder / parts[0], parts[1:])
+        yield from _expanded(folder / parts[0], parts[1:], missed)
 
 
-def _visible_names(folder: Path) -> list[str]:
-    """Return the names in a folder in order; none where it is no folder, or one may not look."""
+def _visible_names(folder: Path, missed: Missed) -> list[str]:
+    """Return the names in a folder in order; none where it is no folder."""
     try:
         return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        missed(error)
         return []
 
 
