@@ -9,6 +9,7 @@ import pytest
 
 from ifan.datasets.simulated import Simulation
 from ifan.datasets.streaming import CropStream, Curriculum
+from ifan.errors import IfanError
 
 SIMULATION = Simulation(height=64, width=64, coc_px=(1, 8), sharp_share=0.3)
 
@@ -124,3 +125,11 @@ def test_sixteen_bits_stay_sixteen(photographs):
     picture = CropStream(photographs, simulation, crop=32).group(0, 1, 0.0)[0].center
     assert picture.dtype == np.uint16
     assert any(first % 257 for first, _ in pairwise(picture.flat))
+
+
+def test_a_blur_that_no_scene_has_is_not_looked_for_for_ever(photographs, monkeypatch):
+    monkeypatch.setattr("ifan.datasets.streaming._MOST_TRIES", 3)
+    curriculum = Curriculum(mean_coc_px=(7.9, 8), last_mean_coc_px=8, any_share=0)
+    stream = CropStream(photographs, SIMULATION, crop=32, uses=1, curriculum=curriculum)
+    with pytest.raises(IfanError, match=r"data.curriculum: wants crops with a mean .* of 7.9 to 8"):
+        stream.group(0, 1, 0.0)

@@ -100,6 +100,20 @@ def test_paths_and_methods_that_there_are_not(client, method, path, status):
     assert_problem(client.request(method, path), status)
 
 
+def test_methods_that_are_made_up_are_not_remembered(client):
+    for number in range(3):
+        client.request(f"MADEUP{number}", "/healthz")
+    assert "MADEUP" not in client.get("/metrics").text
+
+
+def test_views_that_the_model_does_not_take_are_refused_for_maps_too(client):
+    views = {name: encoded(picture()) for name in ("image", "left", "right")}
+    for task in ("deblur", "defocus-map"):
+        answer = client.post(f"/v1/{task}", files=views)
+        assert_problem(answer, 422, "bad-picture")
+        assert "the model takes one view" in answer.text
+
+
 def test_broken_pictures_are_refused_and_the_server_stands(server, client):
     files = corpus()
     broken = [damaged(files, 9, number) for number in range(25)]

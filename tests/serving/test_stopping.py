@@ -1,6 +1,7 @@
 """A signal ends the server, and what it has begun."""
 
 import signal
+import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,17 @@ def test_a_signal_while_nothing_is_done_ends_it_well():
         assert server.log() == ""
         psutil.wait_procs([worker], timeout=10)
         assert not worker.is_running()
+
+
+def test_a_signal_while_the_network_is_loaded_ends_it_well():
+    with subprocess.Popen(command(), stderr=subprocess.PIPE, text=True) as process:
+        server = psutil.Process(process.pid)
+        while not server.children():
+            time.sleep(0.005)
+        (worker,) = server.children()
+        worker.suspend()
+        process.send_signal(signal.SIGTERM)
+        assert (process.wait(60), process.stderr.read()) == (0, "")
 
 
 def test_what_runs_is_finished_and_fetched_and_what_waits_is_told():

@@ -59,8 +59,8 @@ def train(small, tmp_path):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
 
-    def run(*changes, log_root="logs", resume=False):
-        recipe = open_recipe("pairs-only", [*small, *changes])
+    def run(*changes, name="pairs-only", log_root="logs", resume=False):
+        recipe = open_recipe(name, [*small, *changes])
         folder = RunFolder(tmp_path / log_root, recipe.mode)
         observer = Observer(folder.log, recipe.updates, lambda _: None, samples=folder.samples)
         Training(recipe, folder, observer, workers=0, resume=resume).run()

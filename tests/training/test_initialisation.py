@@ -92,6 +92,15 @@ def test_a_model_of_another_shape_is_no_start(begun):
         networks(f"start={begun}", "network.width=4")
 
 
+@pytest.mark.parametrize(
+    "change", ["network.output_activation=false", "network.shared_filters=true"]
+)
+@pytest.mark.parametrize("width", [8, 16])
+def test_a_model_that_does_something_else_with_its_weights_is_no_start(begun, change, width):
+    with pytest.raises(ModelError, match=r"is another network .*; change the recipe"):
+        networks(f"start={begun}", change, f"network.width={width}", "losses.reblurring=0")
+
+
 @pytest.mark.parametrize("width", [16, 24])
 @torch.no_grad()
 def test_a_wider_network_begins_as_the_one_it_starts_from(begun, width):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from lightning_fabric.plugins.precision.amp import MixedPrecision
 from torch import nn
 
 from ifan.networks import IFAN
@@ -108,3 +109,13 @@ def test_muon_is_for_kernels_between_features_and_adam_for_all_else():
     assert {"reconstructor.output.weight", "filter_predictor.output.weight"} <= of_adam
     assert all(name.endswith("weight") for name in of_muon)
     assert "reconstructor.upsamplers.0.weight" in of_muon
+
+
+@pytest.mark.parametrize("name", ["radam", "adam"])
+def test_gradients_that_were_scaled_can_be_unscaled_before_they_are_clipped(name):
+    layer = nn.Linear(2, 1)
+    (optimizer,) = make_optimizers(layer, Optimizer(name=name), is_scaled=True)
+    scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    scaler.scale(layer(torch.ones(1, 2)).sum()).backward()
+    MixedPrecision("16-mixed", "cpu", scaler).unscale_gradients(optimizer)
+    assert layer.weight.grad.tolist() == [[1.0, 1.0]]

@@ -108,6 +108,14 @@ def test_a_base_is_looked_for_beside_the_file_that_names_it(tmp_path):
             "losses must not all be 0, besides colour, growth, defocus",
         ),
         ("data={kind: simulated, scenes: 3, uses: 1}", "data.scenes * data.uses must be"),
+        (
+            "data={kind: simulated, curriculum: {mean_coc_px: [8, 12]}}",
+            "mean_coc_px must begin below its end and below last_mean_coc_px",
+        ),
+        (
+            "data={kind: simulated, simulation: {height: 256, width: 256, coc_px: [0.3, 0.9]}}",
+            "data.curriculum.mean_coc_px must begin below 0.9 px",
+        ),
         ("data.augmentation.noise_share=2", "data.augmentation.noise_share: "),
         ("mode=../elsewhere", "mode: "),
         ("precision", "is no override"),

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from ifan.commands.program import app
 from ifan.errors import IfanError, PictureError
 from ifan.models import load_released_checkpoint
+from leaves import photograph
 
 MODE = "pairs_only"
 TWO_PROCESSES = ("--standalone", "--nproc-per-node=2")
@@ -132,6 +133,42 @@ def test_the_best_checkpoint_is_written_whenever_there_is_one(train, folder):
     best = next(line for line in lines if line.endswith("(best)"))
     state = torch.load(folder / "checkpoint" / "best.ckpt", weights_only=True)
     assert f" update {state['update']} " in best
+
+
+def test_every_validation_of_an_epoch_keeps_its_weights(train, folder):
+    train("validation.every=1", "updates=6", "optimizer.learning_rate=0.01")
+    lines = (folder / "checkpoint" / "checkpoints.txt").read_text().splitlines()
+    assert [line.split()[2] for line in lines] == list("123456")
+    names = {line.split()[0] for line in lines}
+    assert names == {path.name for path in (folder / "checkpoint").glob("*.pytorch")}
+    assert len(names) == 6
+    scores = [float(line.split()[4]) for line in lines]
+    assert lines[int(np.argmax(scores))].endswith("(best)")
+    assert torch.load(folder / "checkpoint" / "best.ckpt", weights_only=True)["update"] == 1 + int(
+        np.argmax(scores)
+    )
+
+
+def test_the_paper_is_trained_and_watched_with_dual_pixel_views(train, pairs, tmp_path):
+    for split in ("train", "val"):
+        for view in ("c", "l", "r"):
+            shutil.copytree(pairs / split / "source", tmp_path / f"{split}_{view}" / "source")
+        shutil.copytree(pairs / split / "target", tmp_path / f"{split}_c" / "target")
+    train(f"data.root={tmp_path}", f"validation.root={tmp_path}", "updates=2", name="ifan")
+    run = tmp_path / "logs" / "IFAN_CVPR2021" / "IFAN"
+    assert state(run)["update"] == 2
+    assert "PSNR" in (run / "checkpoint" / "checkpoints.txt").read_text()
+    with Image.open(run / "sample" / "0000002_0.jpg") as picture:
+        assert picture.width >= 5 * 64  # input, output, target, warped, reblurred
+
+
+def test_photographs_that_are_all_kept_apart_are_asked_for_more(train, tmp_path):
+    (tmp_path / "photographs").mkdir()
+    for number in range(2):
+        Image.fromarray(photograph(number)).save(tmp_path / "photographs" / f"{number}.png")
+    simulated = "data={kind: simulated, held_out: 2, simulation: {height: 64, width: 64}}"
+    with pytest.raises(IfanError, match=r"besides 2 that are kept apart; give more, or a lower"):
+        train(simulated, f"data.photographs={tmp_path / 'photographs'}", "validation.root=''")
 
 
 def test_a_run_that_met_a_damaged_picture_goes_on_without_it(train, folder, pairs, tmp_path):

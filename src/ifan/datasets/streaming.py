@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveFloat
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveFloat, model_validator
 
 from ifan.datasets.examples import Example
 from ifan.datasets.simulated import Scene, SceneSimulator, Simulation
 from ifan.datasets.simulated.settings import Share
+from ifan.errors import IfanError
 from ifan.optics import linear_light, srgb_coded
 
 _TRIES = 8
 """Crops of a scene that are looked at for one whose blur is wanted."""
+
+_MOST_TRIES = 1000
+"""Scenes in a row that may lack the blur that is wanted."""
 
 _SCENES_OF_A_GROUP = 1_000_000
 """Numbers of scenes that each group has for itself; it needs far fewer."""
@@ -43,6 +49,13 @@ class Curriculum(BaseModel):
     widened_by: Share = 0.6
     any_share: Share = 0.25
     any_after: Share = 0.35
+
+    @model_validator(mode="after")
+    def _ascends(self) -> Self:
+        low, high = self.mean_coc_px
+        if not low < min(high, self.last_mean_coc_px):
+            raise ValueError("mean_coc_px must begin below its end and below last_mean_coc_px")
+        return self
 
     def wanted(self, progress: float) -> tuple[float, float]:
         """Return the range of the mean |coc| at a part of the training, 0 to 1."""
@@ -103,10 +116,14 @@ class CropStream:
         crops = []
         for _ in range(scenes):
             of_scene: list[Example] = []
+            tried = 0
             while not of_scene:
                 wanted = self._wanted(progress, random)
                 of_scene = list(self._crops(first, wanted, random))
                 first += 1
+                tried += 1
+                if not of_scene and tried == _MOST_TRIES:
+                    raise _unmet(wanted)
             crops.append(of_scene)
         return [
             crops[scene][use] for use in range(self.uses) for scene in random.permutation(scenes)
@@ -197,3 +214,9 @@ def _grey(picture: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Take the colours away in linear light, where blur mixed them: HxWx3 in [0, 1]."""
     luminance = srgb_coded(linear_light(picture) @ _LUMINANCE)
     return np.repeat(luminance[..., None], 3, axis=-1)
+
+
+def _unmet(wanted: tuple[float, float] | None) -> IfanError:
+    low, high = wanted or (0.0, math.inf)
+    reason = f"wants crops with a mean |coc| of {low:g} to {high:g} px, and no scene has any"
+    return IfanError("data.curriculum", reason, "widen it, or data.simulation.coc_px")

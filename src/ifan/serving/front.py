@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from http import HTTPStatus
 
 from fastapi import Request
 from starlette.datastructures import Headers, MutableHeaders
@@ -92,7 +93,9 @@ class Front:
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         """Count a request, and log it: its route, not its path, which may name things."""
         route = getattr(scope.get("route"), "path", "other")
-        method = scope["method"] if route != "other" else "any"
+        # Of what no route knows a client could make up any number, to be counted for ever.
+        is_known = route != "other" and status != HTTPStatus.METHOD_NOT_ALLOWED
+        method = scope["method"] if is_known else "any"
         self._metrics.requests.labels(method, route, status).inc()
         self._metrics.request_seconds.labels(route).observe(seconds)
         _LOG.info("%s %s %s %.0f ms", method, route, status or "gone", seconds * 1000)

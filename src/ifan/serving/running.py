@@ -102,6 +102,10 @@ async def _serve(
             # Here and not by uvicorn, which would make a page of an error.
             await house.desk.worker.require()
             await server.serve(sockets=[listening])
+        except EOFError as error:  # it was stopped while the worker began, or the worker was
+            if not server.is_ending:
+                remedy = "free some memory, and look at what it said"
+                raise IfanError("the worker", "ended before it had its network", remedy) from error
         finally:
             await house.desk.worker.close()
 
@@ -114,6 +118,11 @@ class _Server(uvicorn.Server):
         self._house = house
         self._announce = announce
         self._ending: asyncio.Task[None] | None = None
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether it was told to stop."""
+        return self._ending is not None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -108,7 +108,11 @@ class Workshop:
         self._tell({"stage": "deblurring"})
         left, right = map(_full_view, sides)
         deblurrer = self._deblurrer_for(parameters)
-        values = deblurrer.defocus_map(_full_view(photograph), left=left, right=right)
+        try:
+            values = deblurrer.defocus_map(_full_view(photograph), left=left, right=right)
+        except ValueError as error:
+            remedy = "give the views that the model needs, all of one size"
+            raise PictureError("image", str(error), remedy) from error
         self._tell({"stage": "writing"})
         picture_format = OUTPUT_SUFFIXES[f".{parameters['format']}"]
         if picture_format.name == "TIFF":

@@ -173,9 +173,9 @@ class RunFolder:
                 (self.checkpoints / scored.name).unlink(missing_ok=True)
         return stay
 
-    def weights_name(self, number: int) -> str:
-        """Return the name of the weights' checkpoint after an epoch."""
-        return f"{self.mode}_{number:05}.pytorch"
+    def weights_name(self, number: int, update: int | None = None) -> str:
+        """Return the name of the weights' checkpoint after an epoch, or an update in its midst."""
+        return f"{self.mode}_{number:05}{f'_{update}' if update else ''}.pytorch"
 
 
 def best_of(scores: Sequence[Scored]) -> Scored | None:

@@ -21,6 +21,9 @@ from ifan.training.widening import widen
 PREDICTOR_GAIN = 1.5
 """Gain of the paper's initialisation for the convolutions that make the filters."""
 
+_WITHOUT_SHAPE = ("shared_filters", "output_activation")
+"""What makes another network of the same weights."""
+
 RESIDUAL_SCALE = 0.3
 FILTER_SCALE = 0.01
 
@@ -61,10 +64,13 @@ def go_on_from(
     A smaller model is widened, see `ifan.training.widening`; a reblurring network then begins anew.
 
     Raises:
-        ModelError: there is no such model, or its network is not of the shape that is to be
-            trained, and cannot be widened to it.
+        ModelError: there is no such model, or its network is not the one that is to be trained,
+            and cannot be widened to it.
     """
     found = open_model(start).checkpoint
+    for name in _WITHOUT_SHAPE:
+        if getattr(network, name, None) != getattr(found.network, name):
+            raise _unfit(start, found.description)
     try:
         if _is_another_size(network, found.network):
             widen(cast("IFAN", network), found.network)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ifan.datasets.photographs import decode
+from ifan.datasets.photographs import Photographs, decode
 from ifan.errors import IfanError
 from ifan.files import is_written
 from ifan.training.batches import Batch, Place, batches, epoch
@@ -78,7 +78,8 @@ class Training:
         compare = difference(losses.difference, losses.epsilon)
         self._tasks = Tasks(network, reblurring, losses.weights, compare)
         self._tasks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        optimizers = make_optimizers(self._tasks, recipe.optimizer)
+        is_scaled = recipe.precision == "fp16"
+        optimizers = make_optimizers(self._tasks, recipe.optimizer, is_scaled=is_scaled)
         if recipe.compile:
             self._tasks.compile()
         self._module, *self._optimizers = self._fabric.setup(self._tasks, *optimizers)
@@ -141,6 +142,9 @@ class Training:
             photographs = Path(data.photographs)
             processes = max(1, self._workers)
             decode(photographs, self.folder.photographs, processes, self._stopped)
+            if not Photographs(self.folder.photographs, held_out=data.held_out):
+                reason = f"holds no sharp photographs besides {data.held_out} that are kept apart"
+                raise IfanError(photographs, reason, "give more, or a lower data.held_out")
         # Better now than after hours: a validation set that cannot be read.
         next(validation_pictures(self.recipe, self.folder.photographs), None)
         self._observer.begun(self.update)
@@ -217,13 +221,17 @@ class Training:
             yield judge(self._best_tasks.network, example, mean_coc_px, self._fabric.device)
 
     def _keep_weights(self, judged: list[Judged]) -> None:
+        others = [other for other in self._scores if other.update != self.update]
+        seen = epoch(self.recipe, self.update, self._place)
+        name = self.folder.weights_name(seen)
+        if any(other.name == name for other in others):  # of the same epoch
+            name = self.folder.weights_name(seen, self.update)
         scored = Scored(
-            name=self.folder.weights_name(epoch(self.recipe, self.update, self._place)),
+            name=name,
             update=self.update,
             psnr=float(np.mean([one.psnr for one in judged])) if judged else None,
             ssim=float(np.mean([one.ssim for one in judged])) if judged else None,
         )
-        others = [other for other in self._scores if other.name != scored.name]
         tasks = self._best_tasks
         self._scores = self.folder.keep_weights(
             [*others, scored], tasks.network, tasks.reblurring, self.recipe.keep

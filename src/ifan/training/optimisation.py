@@ -97,10 +97,18 @@ def orthogonalised(matrices: Tensor) -> Tensor:
     return x.transpose(1, 2) if is_tall else x
 
 
-def make_optimizers(module: nn.Module, settings: Optimizer) -> list[TorchOptimizer]:
+def make_optimizers(
+    module: nn.Module, settings: Optimizer, *, is_scaled: bool = False
+) -> list[TorchOptimizer]:
     """Return the optimisers of a module's parameters; of each, `initial_lr` is before the schedule.
 
     Decay of the weights is decoupled from their gradients.
+
+    Args:
+        module: what is trained.
+        settings: how.
+        is_scaled: whether gradients are, as those of fp16; they must be clipped first, and fused
+            optimisers unscale them too late for that.
     """
     parameters = list(module.parameters())
     common: dict[str, Any] = {
@@ -116,7 +124,7 @@ def make_optimizers(module: nn.Module, settings: Optimizer) -> list[TorchOptimiz
         kernels = [each for each in parameters if settings.name == "muon" and _is_hidden(each)]
         taken = {id(kernel) for kernel in kernels}
         others = [each for each in parameters if id(each) not in taken]
-        optimizers.append(torch.optim.AdamW(others, fused=True, **common))
+        optimizers.append(torch.optim.AdamW(others, fused=not is_scaled, **common))
         if kernels:
             muon = KernelMuon(
                 kernels,

@@ -314,6 +314,9 @@ class Recipe(Settings):
                 raise ValueError(f"data.simulation must have scenes of crop = {self.crop} or more")
             if scenes.bits != self.sample_bits:
                 raise ValueError("data.simulation.bits must be sample_bits")
+            curriculum, largest = self.data.curriculum, scenes.coc_px[1]
+            if curriculum is not None and curriculum.mean_coc_px[0] >= largest:
+                raise ValueError(f"data.curriculum.mean_coc_px must begin below {largest:g} px")
             if self.data.scenes * self.data.uses % self.batch:
                 raise ValueError("data.scenes * data.uses must be a multiple of batch")
         return self

@@ -70,7 +70,7 @@ def validation_pictures(
         examples = open_examples(
             recipe.validation.root,
             recipe.validation.split,
-            views=recipe.network.dual_pixel,
+            views=recipe.needs_views,  # samples show all tasks
             bits=recipe.sample_bits,
         )
         for number in range(len(examples)):
