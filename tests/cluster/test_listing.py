@@ -78,17 +78,17 @@ def test_results_are_called_as_photographs_unless_their_format_is_not_written(tm
     assert targets(tmp_path, tmp_path.parent / "out") == {
         "a/1.JPG": "a/1.JPG",
         "a/1.heic": "a/1-heic.jpg",
-        "2.NEF": "2-nef.tif",
+        "2.NEF": "2-NEF.tif",
         "3.jxl": "3-jxl.png",
         "4.tif": "4.tif",
     }
 
 
 def test_no_two_results_have_one_name(tmp_path):
-    folder_of(tmp_path, "1.heic", "1-heic.jpg", "1-heic-2.jpg")
+    folder_of(tmp_path, "1.heic", "1-heic.jpg", "1-heic-2.jpg", "1.HEIC")
     found = targets(tmp_path, tmp_path.parent / "out")
     assert found["1.heic"] == "1-heic-3.jpg"
-    assert len(set(found.values())) == 3
+    assert len(set(found.values())) == 4
 
 
 def test_hidden_files_earlier_results_and_the_folder_of_results_are_left_out(tmp_path):

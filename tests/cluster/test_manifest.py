@@ -31,7 +31,8 @@ def test_what_is_done_is_what_the_last_record_of_a_photograph_says(batches):
         record = last.get(source)
         is_done = record is not None and record.status == "done"
         picture = Picture(source, source, 1, stamp)
-        assert done.has(picture) == is_done
+        # What failed may have the result of an earlier state.
+        assert done.has(picture) == (record is not None and record.status != "skipped")
         expected = record.target_bytes if is_done and record.source_stamp == stamp else None
         assert done.size(picture) == expected
 

@@ -184,7 +184,11 @@ def test_a_folder_of_thousands_of_objects_is_listed_by_the_page(line):
 
 @pytest.mark.parametrize(
     ("address", "reason"),
-    [("nonsense://bucket", "is no address"), ("gs://bucket/photographs", "pip install gcsfs")],
+    [
+        ("nonsense://bucket", "is no address"),
+        ("gs://bucket/photographs", "pip install gcsfs"),
+        ("ftp://me@127.0.0.1:1/photographs", r"cannot be reached \(Connection refused\)"),
+    ],
 )
 def test_an_address_that_cannot_be_opened_is_named_with_the_remedy(address, reason):
     with pytest.raises(IfanError, match=reason):

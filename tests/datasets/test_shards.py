@@ -182,3 +182,15 @@ def test_a_shard_that_is_missing_is_found_before_training(shards):
     (shards / "00001.tar").unlink()
     with pytest.raises(IfanError, match=r"00001.tar: is not there as it was written"):
         ShardExamples(str(shards), views=True)
+
+
+def test_archives_of_a_set_that_was_prepared_anew_are_fetched_anew(
+    shards, originals, server, tmp_path
+):
+    cache = tmp_path / "cache"
+    examples = open_examples(server[0], "train", views=True, cache=cache)
+    assert same(examples[0], originals[0])
+    for archive in (cache / "shards").glob("*.tar"):
+        archive.write_bytes(b"of the set as it was before")
+    again = open_examples(server[0], "train", views=True, cache=cache)
+    assert same(again[0], originals[0])

@@ -135,7 +135,7 @@ class Batch:
         order = self._order._replace(threads=int(workers.cpus) or None)
         begun = self._recover()
         parts = self._journal.parts()
-        with closing(pipeline.finished(order, parts, begun, workers)) as parcels:
+        with closing(pipeline.finished(order, self._settings, parts, begun, workers)) as parcels:
             for parcel in parcels:
                 numbers.add(parcel.number)
                 self._note(parcel)
@@ -170,12 +170,14 @@ class Batch:
 
     def _recover(self) -> frozenset[str]:
         """Gather what killed workers have written down; return targets that they may have begun."""
-        begun: set[str] = set()
+        begun = set(self._journal.begun())
         for progress in self._journal.unfinished():
             self._noted += progress.records.values()
             self._noted_parcels.append(progress.parcel.name)
             mine = {picture.target for picture in progress.parcel.pictures}
             begun |= mine.difference(progress.foreign)
+        # Before the parcels, which say so, are forgotten: this run may be killed, too.
+        self._journal.note_begun(begun)
         self._write_down()
         return frozenset(begun)
 
@@ -205,7 +207,7 @@ class Batch:
             past = self._behind + self._spared
             all_ = max(self._expected, past, 1.0)
             tally.share = past / all_
-            if seconds:
+            if seconds and self._behind:
                 tally.seconds_left = (all_ - past) * seconds / self._behind
 
     def _write_down(self) -> None:
@@ -246,8 +248,10 @@ class Batch:
 
     def _all_records(self) -> Iterator[list[Record]]:
         """Yield the records of earlier runs, and then those of this one."""
-        if not self._order.overwrite:
-            yield from records_in(self._order.target, MANIFEST)
+        target = self._order.target
+        # Of other settings, it is from before an --overwrite that was stopped.
+        if not self._order.overwrite and settings_in(target, MANIFEST) == self._settings:
+            yield from records_in(target, MANIFEST)
         yield from self._journal.records(self._journal.parts())
 
 

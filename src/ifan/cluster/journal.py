@@ -3,6 +3,7 @@
 Below the folder of results lies `.ifan-batch` until the batch is done:
 
     settings.json           what the results are made with
+    begun.json              results that killed runs may have written before they could tell
     parcels/NAME.json       what is being done, and what has become of it; the workers write these
     parts/NUMBER.parquet    what has been done; the driver gathers finished parcels in these
 
@@ -13,7 +14,7 @@ is known whether it was there before, or was made by somebody who was killed bef
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -23,6 +24,7 @@ from ifan.cluster.storage import Storage
 
 FOLDER = ".ifan-batch"
 _SETTINGS = f"{FOLDER}/settings.json"
+_BEGUN = f"{FOLDER}/begun.json"
 _PARCELS = f"{FOLDER}/parcels"
 _PARTS = f"{FOLDER}/parts"
 
@@ -81,6 +83,16 @@ class Journal:
     def begin(self, settings: Mapping[str, Any]) -> None:
         """Write down what the results are made with."""
         self._target.write(_SETTINGS, json.dumps(settings).encode())
+
+    def begun(self) -> frozenset[str]:
+        """Return the targets that killed runs may have written."""
+        if self._target.entry(_BEGUN) is None:
+            return frozenset()
+        return frozenset(json.loads(self._target.read(_BEGUN)))
+
+    def note_begun(self, targets: Iterable[str]) -> None:
+        """Write down the targets that killed runs may have written."""
+        self._target.write(_BEGUN, json.dumps(sorted(targets)).encode())
 
     def progress(self, parcel: Parcel) -> Progress | None:
         """Return how far a parcel has come; None if nobody has begun with it."""

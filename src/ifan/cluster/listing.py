@@ -127,15 +127,15 @@ def growth(number: int) -> int:
 def _target(entry: Entry, source: Storage) -> str:
     """Return where the result goes: a photograph's own name, if its format is written.
 
-    `IMG_1.heic` becomes `IMG_1-heic.jpg`, as there may be an `IMG_1.jpg`, too; if there is even a
-    photograph of that name, a number is added.
+    `IMG_1.HEIC` becomes `IMG_1-HEIC.jpg`, as there may be an `IMG_1.jpg`, too, and even an
+    `IMG_1.heic`; if there is a photograph of that name, a number is added.
     """
     path = PurePosixPath(entry.path)
     own = INPUT_SUFFIXES[path.suffix.lower()]
     result = FORMATS[own.result]
     if result is own:
         return entry.path
-    plain = f"{path.stem}-{path.suffix[1:].lower()}"
+    plain = f"{path.stem}-{path.suffix[1:]}"
     target, number = path.with_name(f"{plain}{result.suffix}"), 2
     while source.entry(str(target)) is not None:
         target, number = path.with_name(f"{plain}-{number}{result.suffix}"), number + 1

@@ -36,7 +36,8 @@ class Record(NamedTuple):
         width, height: in pixels, once it has been read.
         source_bytes: size of the photograph's file.
         source_stamp: differs when the photograph has been changed.
-        target_bytes: size of the result's file.
+        target_bytes: size of the result's file; where it failed, of that of an earlier state of the
+            photograph, if there is one.
         sha256: of the result's file.
         seconds: how long it was worked on; others may have been worked on at the same time.
         model: what it was deblurred with.
@@ -168,8 +169,9 @@ class Done:
         )
         for batch in batches:
             keys.append(digests(record.source for record in batch))
-            stamps.append(digests(record.source_stamp or "" for record in batch))
-            found = (r.target_bytes if r.status == "done" else None for r in batch)
+            states = (r.source_stamp if r.status == "done" else None for r in batch)
+            stamps.append(digests(state or "" for state in states))
+            found = (r.target_bytes if r.status != "skipped" else None for r in batch)
             sizes.append(np.array([-1 if size is None else size for size in found], np.int64))
         every = np.concatenate(keys)
         order = np.argsort(every, kind="stable")

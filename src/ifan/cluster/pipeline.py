@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ from ray.data.block import BlockMetadata
 
 from ifan.cluster.journal import Journal
 from ifan.cluster.listing import Parcel, Picture, parcels, pictures
-from ifan.cluster.manifest import MANIFEST, Done, Record, records_in
+from ifan.cluster.manifest import MANIFEST, Done, Record, records_in, settings_in
 from ifan.cluster.worker import Order, Worker
 from ifan.errors import IfanError
 
@@ -70,12 +70,17 @@ class Finished(NamedTuple):
 
 
 def finished(
-    order: Order, parts: list[str], begun: frozenset[str], workers: Workers
+    order: Order,
+    settings: Mapping[str, Any],
+    parts: list[str],
+    begun: frozenset[str],
+    workers: Workers,
 ) -> Generator[Finished, None, None]:
     """Deblur all photographs that have not been yet, on the cluster that Ray is connected to.
 
     Args:
         order: what is to be done.
+        settings: what the results are made with.
         parts: of the journal, when the batch began.
         begun: targets that a killed batch may have written.
         workers: the pool.
@@ -84,7 +89,7 @@ def finished(
         IfanError: what a worker or the lister could not go on after, or Ray itself.
     """
     gate: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Gate).remote()
-    lister = _Lister(order, parts, begun, gate)
+    lister = _Lister(order, settings, parts, begun, gate)
     listed = ray.data.read_datasource(
         lister,
         override_num_blocks=1,
@@ -170,10 +175,18 @@ class _Gate:
 class _Lister(Datasource):
     """Lists the photographs that have to be deblurred, in parcels, as a source of Ray Data."""
 
-    def __init__(self, order: Order, parts: list[str], begun: frozenset[str], gate: Any) -> None:
+    def __init__(
+        self,
+        order: Order,
+        settings: Mapping[str, Any],
+        parts: list[str],
+        begun: frozenset[str],
+        gate: Any,
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._source, self._target = order.source, order.target
         self._overwrite = order.overwrite
+        self._settings = settings
         self._parts = parts
         self._begun = begun
         self._gate = gate
@@ -212,9 +225,13 @@ class _Lister(Datasource):
 
     def _done(self) -> Done:
         def batches() -> Iterator[list[Record]]:
-            if not self._overwrite:
-                yield from records_in(self._target, MANIFEST)
-                yield from Journal(self._target).records(self._parts)
+            if self._overwrite:
+                return
+            is_same = settings_in(self._target, MANIFEST) == self._settings
+            for records in records_in(self._target, MANIFEST):
+                # What an --overwrite that was stopped has not reached yet is ours, but is old.
+                yield records if is_same else [r._replace(source_stamp=None) for r in records]
+            yield from Journal(self._target).records(self._parts)
 
         return Done(batches())
 

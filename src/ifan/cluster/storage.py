@@ -224,8 +224,10 @@ class Store(Storage):
     @cached_property
     def _files(self) -> Any:
         # A listing that is kept would show what was there before.
-        options = {"use_listings_cache": False, **self._options}
-        return fsspec.filesystem(self._protocol, **options)
+        kind = fsspec.get_filesystem_class(self._protocol)
+        # Where the address names a host, a port, a user, they are options, too.
+        said = kind._get_kwargs_from_urls(self.address)
+        return kind(**{"use_listings_cache": False, **said, **self._options})
 
     def entries(
         self, folder: str = "", leave_out: Callable[[str], bool] = lambda _: False
@@ -396,7 +398,7 @@ def open_storage(
         patience: seconds for which a store that does not answer is asked again.
 
     Raises:
-        IfanError: the protocol is unknown, or its package is not installed.
+        IfanError: the protocol is unknown, its package is not installed, or there is nobody.
     """
     if "://" not in address:
         return Disk(address)
@@ -412,6 +414,9 @@ def open_storage(
         raise IfanError(
             address, f"needs a package ({error})", f"install it: pip install {package}"
         ) from error
+    except (OSError, TypeError) as error:
+        reason = f"cannot be reached ({said_by(error)})"
+        raise IfanError(address, reason, "check the address and the network") from error
 
 
 def said_by(error: BaseException) -> str:

@@ -244,7 +244,9 @@ class Worker:
         return record
 
     def _record(self, piece: _Piece, error: IfanError | None) -> Record:
-        picture = piece.picture
+        picture, size = piece.picture, piece.target_bytes
+        if error and not isinstance(error, _ForeignFileError):
+            size = self._size_of_result(picture)
         status = (
             "skipped" if isinstance(error, _ForeignFileError) else "failed" if error else "done"
         )
@@ -256,7 +258,7 @@ class Worker:
             height=piece.height,
             source_bytes=picture.size,
             source_stamp=picture.stamp,
-            target_bytes=piece.target_bytes,
+            target_bytes=size,
             sha256=piece.sha256,
             seconds=round(piece.seconds, 4),
             model=self._order.model,
@@ -264,6 +266,14 @@ class Worker:
             reason=error.reason if error else None,
             remedy=error.remedy if error else None,
         )
+
+    def _size_of_result(self, picture: Picture) -> int | None:
+        """Return how large the result of an earlier state of a photograph is, if there is one."""
+        try:
+            there = self._order.target.entry(picture.target)
+        except Exception:  # the store that does not answer may be what the photograph failed of
+            return None
+        return there.size if there else None
 
     def _name(self, picture: Picture) -> str:
         return self._order.source.name(picture.source)

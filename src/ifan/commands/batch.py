@@ -87,6 +87,8 @@ def batch(
     with stopping.deferred(), installed("cluster"):
         from ifan.cluster import FAILURES, Batch, connected, open_storage, order_for, workers_for
 
+    if overwrite:
+        stopping.say_how_to_go_on("the same command without --overwrite goes on where this one was")
     given = _storage_options(storage)
     from_, to = open_storage(source, given), open_storage(target, given)
     deblurrer = open_deblurrer(

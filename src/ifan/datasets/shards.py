@@ -194,7 +194,11 @@ class _Cache:
         while True:  # another process may take it away before it is opened
             with suppress(FileNotFoundError):
                 os.utime(path)  # it is in use, and is to stay
-                return path.open("rb")
+                file = path.open("rb")
+                if os.fstat(file.fileno()).st_size == size:
+                    return file
+                file.close()
+                path.unlink()  # the set has been prepared anew since
             self._fetch(address, size)
 
     def _fetch(self, address: str, size: int) -> None:
