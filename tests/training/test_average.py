@@ -26,3 +26,20 @@ def test_the_average_of_checkpoints_has_the_mean_of_their_weights(tmp_path):
         mean.parameters(), *(network.parameters() for network in networks), strict=True
     ):
         torch.testing.assert_close(found, sum(given) / 3)
+
+
+def test_a_part_may_be_averaged_alone_and_what_is_given_twice_counts_twice(tmp_path):
+    torch.manual_seed(0)
+    networks = [IFAN(width=4, iterations=2) for _ in range(2)]
+    paths = [tmp_path / f"{number}.pytorch" for number in range(2)]
+    for path, network in zip(paths, networks, strict=True):
+        save_released_checkpoint(path, network)
+    mean = tmp_path / "mean.pytorch"
+    part = ("--part", "reconstructor")
+    subprocess.run([sys.executable, SCRIPT, paths[0], *paths, "-o", mean, *part], check=True)
+    found = load_released_checkpoint(mean).network.state_dict()
+    first, second = (network.state_dict() for network in networks)
+    for key, weight in found.items():
+        is_mean = key.startswith("reconstructor.")
+        expected = (2 * first[key] + second[key]) / 3 if is_mean else first[key]
+        torch.testing.assert_close(weight, expected)
