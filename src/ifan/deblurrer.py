@@ -213,7 +213,7 @@ class Deblurrer:
         Raises:
             IfanError: the views are not what the model needs, or memory does not suffice.
         """
-        with _naming(photograph.path):
+        with naming(photograph.path):
             return self._renditions(photograph, left, right)
 
     def infer(self, renditions: list[Rendition]) -> Array:
@@ -228,7 +228,7 @@ class Deblurrer:
         Raises:
             EngineError: memory does not suffice, or the network gives values that are no numbers.
         """
-        with _naming(renditions[0].path):
+        with naming(renditions[0].path):
             views = [rendition.view for rendition in renditions]
             room = self._room(renditions[0])
             deblurred = self._run(views, room)
@@ -318,7 +318,7 @@ class Deblurrer:
 
         _require_strength(strength)
         target = Path(target) if target is not None else default_target(Path(source))
-        with _naming(source):
+        with naming(source):
             photograph, *sides = _read((source, left, right), page, max_pixels)
             if comparison is not None and os.path.realpath(comparison) == os.path.realpath(target):
                 raise OutputError(comparison, "is the result, too", "give another name")
@@ -366,7 +366,7 @@ class Deblurrer:
         """
         from ifan.images import coloured_with_legend, output_format, write_map, write_photograph
 
-        with _naming(source):
+        with naming(source):
             photograph, *sides = _read((source, left, right), page, max_pixels)
             require_target(target, (source, left, right), overwrite)
             values = self._disparity(photograph, *sides)
@@ -464,7 +464,7 @@ def _read(
 
 
 @contextmanager
-def _naming(source: str | os.PathLike[str]) -> Iterator[None]:
+def naming(source: str | os.PathLike[str]) -> Iterator[None]:
     """Put the photograph's name into errors that know arrays only."""
     try:
         yield

@@ -14,12 +14,18 @@ from ifan.networks import IFAN
 SCRIPT = Path(__file__).parents[2] / "training" / "average.py"
 
 
-def test_the_average_of_checkpoints_has_the_mean_of_their_weights(tmp_path):
+def networks_in(folder, count):
+    """Networks with weights of chance, and the checkpoints that they are saved in."""
     torch.manual_seed(0)
-    networks = [IFAN(width=4, iterations=2) for _ in range(3)]
-    paths = [tmp_path / f"{number}.pytorch" for number in range(3)]
+    networks = [IFAN(width=4, iterations=2) for _ in range(count)]
+    paths = [folder / f"{number}.pytorch" for number in range(count)]
     for path, network in zip(paths, networks, strict=True):
         save_released_checkpoint(path, network)
+    return networks, paths
+
+
+def test_the_average_of_checkpoints_has_the_mean_of_their_weights(tmp_path):
+    networks, paths = networks_in(tmp_path, 3)
     subprocess.run([sys.executable, SCRIPT, *paths, "-o", tmp_path / "mean.pytorch"], check=True)
     mean = load_released_checkpoint(tmp_path / "mean.pytorch").network
     for found, *given in zip(
@@ -29,11 +35,7 @@ def test_the_average_of_checkpoints_has_the_mean_of_their_weights(tmp_path):
 
 
 def test_a_part_may_be_averaged_alone_and_what_is_given_twice_counts_twice(tmp_path):
-    torch.manual_seed(0)
-    networks = [IFAN(width=4, iterations=2) for _ in range(2)]
-    paths = [tmp_path / f"{number}.pytorch" for number in range(2)]
-    for path, network in zip(paths, networks, strict=True):
-        save_released_checkpoint(path, network)
+    networks, paths = networks_in(tmp_path, 2)
     mean = tmp_path / "mean.pytorch"
     part = ("--part", "reconstructor")
     subprocess.run([sys.executable, SCRIPT, paths[0], *paths, "-o", mean, *part], check=True)

@@ -115,15 +115,14 @@ class CropStream:
         first = number * _SCENES_OF_A_GROUP
         crops = []
         for _ in range(scenes):
-            of_scene: list[Example] = []
-            tried = 0
-            while not of_scene:
+            for _ in range(_MOST_TRIES):
                 wanted = self._wanted(progress, random)
                 of_scene = list(self._crops(first, wanted, random))
                 first += 1
-                tried += 1
-                if not of_scene and tried == _MOST_TRIES:
-                    raise _unmet(wanted)
+                if of_scene:
+                    break
+            else:
+                raise _unmet(wanted)
             crops.append(of_scene)
         return [
             crops[scene][use] for use in range(self.uses) for scene in random.permutation(scenes)

@@ -38,8 +38,7 @@ _INCHES, _CENTIMETRES = 1, 2
 
 def completed(metadata: Metadata, data: bytes) -> Metadata:
     """Add to what libvips found in a JPEG file what it did not, and unwrap the IPTC records."""
-    density, comments, has_extended_xmp = None, [], False
-    photoshop = b""
+    density, comments, photoshop, has_extended_xmp = None, [], [], False
     tables: dict[int, list[int]] = {}
     for marker, payload in _segments(data):
         if marker == _APP0 and payload[:5] == b"JFIF\0":
@@ -49,12 +48,13 @@ def completed(metadata: Metadata, data: bytes) -> Metadata:
         if marker == _COM:
             comments.append(payload)
         if marker == _APP13 and payload.startswith(iptc.PHOTOSHOP):
-            photoshop += payload.removeprefix(iptc.PHOTOSHOP)  # what one cannot hold goes on
+            photoshop.append(payload.removeprefix(iptc.PHOTOSHOP))
         if marker == _APP1 and payload.startswith(_EXTENDED_XMP):
             has_extended_xmp = True
     return replace(
         metadata,
-        iptc=iptc.from_photoshop(photoshop),
+        # What one segment cannot hold goes on in the next.
+        iptc=iptc.from_photoshop(b"".join(photoshop)),
         # Not as libvips has it, which takes 72 per inch for granted. EXIF goes first.
         density=(exif.density_of(metadata.exif) if metadata.exif else None) or density,
         comments=tuple(comments),

@@ -301,7 +301,7 @@ def _by_libvips(
         image = _opened(data, picture_format, page, path)
         require(image.width, image.height)
         _refuse_pixels(image, path)
-        if picture_format.name in _EXIF_OF:
+        if picture_format.name in _EXIF_OF and not image.get_typeof("exif-data"):
             image = _with_orientation(image, _EXIF_OF[picture_format.name](data))
         try:
             pixels, profile = _upright_pixels(image)
@@ -389,8 +389,8 @@ def _needs_extra(picture_format: PictureFormat, path: Name) -> PictureError:
 
 
 def _with_orientation(image: pyvips.Image, block: bytes | None) -> pyvips.Image:
-    """Tell libvips the orientation in an EXIF block that it may not have found."""
-    if block is None or image.get_typeof("exif-data"):
+    """Tell libvips the orientation in an EXIF block that it has not found."""
+    if block is None:
         return image
     image = image.copy()
     image.set_type(pyvips.GValue.gint_type, "orientation", exif.orientation_of(block))

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
-from ifan.deblurrer import Deblurrer
+from ifan.deblurrer import Deblurrer, naming
 from ifan.errors import EngineError, IfanError, OutputError, PictureError, in_one_line
 from ifan.images import (
     FORMATS,
@@ -108,11 +108,8 @@ class Workshop:
         self._tell({"stage": "deblurring"})
         left, right = map(_full_view, sides)
         deblurrer = self._deblurrer_for(parameters)
-        try:
+        with naming(photograph.path):
             values = deblurrer.defocus_map(_full_view(photograph), left=left, right=right)
-        except ValueError as error:
-            remedy = "give the views that the model needs, all of one size"
-            raise PictureError("image", str(error), remedy) from error
         self._tell({"stage": "writing"})
         picture_format = OUTPUT_SUFFIXES[f".{parameters['format']}"]
         if picture_format.name == "TIFF":
