@@ -9,6 +9,9 @@ BIN := $(VENV)/bin
 LONG := tests/training tests/cluster tests/serving tests/commands
 SHORT := $(filter-out $(LONG),$(patsubst %/,%,$(wildcard tests/[a-z]*/)) $(wildcard tests/test_*.py))
 
+# What a command that failed has made is not taken for whole the next time.
+.DELETE_ON_ERROR:
+
 .PHONY: help demo test lint format pictures benchmark fuzz clean
 
 help:

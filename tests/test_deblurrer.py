@@ -1,3 +1,4 @@
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from PIL import Image
 from scipy import ndimage
 
 from ifan import Deblurrer, IfanError
+from ifan.engines import open_engine
 from ifan.errors import EngineError, ModelError, OutputError, PictureError
 from ifan.models import save_safetensors
 from ifan.networks import IFAN
@@ -233,6 +235,11 @@ class TestStrength:
         same = quick(picture, strength=0)
         assert np.array_equal(same, picture)
         assert not np.shares_memory(same, picture)
+
+    def test_wrong_views_are_refused_at_any_strength(self, dual_weights, tmp_path):
+        Image.fromarray(noise((16, 16, 3))).save(tmp_path / "photo.png")
+        with pytest.raises(PictureError, match="needs the left and the right dual-pixel view"):
+            Deblurrer(dual_weights, engine="torch").deblur_file(tmp_path / "photo.png", strength=0)
 
     @pytest.mark.parametrize(("dtype", "rounding"), [(np.float32, 1e-5), (np.uint8, 1)])
     def test_the_correction_grows_in_proportion(self, quick, dtype, rounding):
@@ -532,6 +539,22 @@ class TestDualPixel:
                 job()
         with pytest.raises(OutputError, match="is the photograph itself"):
             dual.deblur_file(center, left, left=left, right=right, overwrite=True)
+
+
+def test_threads_that_begin_together_share_one_network(monkeypatch):
+    opened = []
+
+    def open_slowly(*arguments, **options):
+        opened.append(arguments)
+        time.sleep(0.2)
+        return open_engine(*arguments, **options)
+
+    monkeypatch.setattr("ifan.deblurrer.engines.open_engine", open_slowly)
+    shared = Deblurrer(engine="onnxruntime")
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(shared, [noise((16, 16, 3))] * 4))
+    assert len(opened) == 1
+    assert all(np.array_equal(result, results[0]) for result in results)
 
 
 class TestMemory:

@@ -96,3 +96,13 @@ def test_a_photograph_is_no_report(tmp_path):
 def test_a_report_that_cannot_be_written(tmp_path, name):
     with pytest.raises(OutputError, match=r"cannot be written \(.*\); check its folder"):
         Report(tmp_path / name)
+
+
+def test_lines_may_go_into_a_pipe(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with Report(path) as report:
+        report.add(DONE)
+        reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        assert json.loads(os.read(reading, 10_000))["source"] == "a.png"
+        os.close(reading)

@@ -336,7 +336,11 @@ class TestStreams:
             (["first.png", "a.png"], "-", "standard output: takes one picture, and there are sev"),
             (["photos"], "-", "standard output: takes one picture"),
             (["*.png"], "-", "standard output: takes one picture"),
-            (["-"], "folder", "folder: is a folder, and what comes from standard input has no na"),
+            (
+                ["-"],
+                "folder",
+                "folder: has no suffix, and what comes from standard input has no na",
+            ),
         ],
     )
     def test_that_cannot_be(self, inputs, output, reason):
@@ -565,3 +569,28 @@ class TestRun:
         with pytest.raises(ModelError, match=r"text\.pth"):
             list(run(broken, [Task(Path("first.png"), Path("a.png"))]))
         assert not Path("a.png").exists()
+
+
+def test_one_name_for_several_is_refused_however_suffixes_are_written(deblurrer, tree):
+    shutil.copy(tree / "first.png", tree / "photos/d.PNG")
+    tasks = plan([Path("photos/b.png"), Path("photos/d.PNG")], Path("out"), name="x")
+    first, second = run(deblurrer, tasks)
+    assert (first.status, second.status) == ("done", "failed")
+    assert "would get the same result file as photos/b.png" in str(second.error)
+
+
+def test_a_new_folder_may_have_a_dot_in_its_name(tree):
+    found = plan([Path("photos")], Path("2024.06"))
+    assert pairs(found)[0] == ("photos/A.JPG", "2024.06/A.JPG")
+
+
+def test_a_file_called_as_the_stream_is_not_the_result(tree):
+    Path("-").write_text("something else")
+    assert not running._has_result(Task(Path("first.png"), STREAM))
+
+
+def test_a_comparison_too_wide_for_its_format_is_refused_before_the_work(deblurrer, tree):
+    Image.new("RGB", (8192, 2)).save("wide.webp", lossless=True)
+    (outcome,) = run(deblurrer, plan([Path("wide.webp")], Path("out")), compare=True)
+    assert "WebP ends at 16383 pixels a side, this has 16425" in str(outcome.error)
+    assert not Path("out/wide.webp").exists()

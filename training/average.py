@@ -21,17 +21,20 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--part", default="", help="of the network; by default all of it")
     options = parser.parse_args()
-    networks = [load_released_checkpoint(path).network for path in options.checkpoints]
-    states = [network.state_dict() for network in networks]
+    network, _, description = load_released_checkpoint(options.checkpoints[0])
+    others = [load_released_checkpoint(path) for path in options.checkpoints[1:]]
+    if any(other.description != description for other in others):
+        parser.error("the checkpoints are of different networks")
+    states = [each.state_dict() for each in (network, *(other.network for other in others))]
     average = {
         key: torch.stack([state[key] for state in states]).mean(0)
         for key in states[0]
-        if key.startswith(options.part)
+        if options.part in ("", key.partition(".")[0])
     }
     if not average:
         parser.error(f"there is no {options.part}; there are {', '.join(parts(states[0]))}")
-    networks[0].load_state_dict(states[0] | average)
-    save_released_checkpoint(options.output, networks[0])
+    network.load_state_dict(states[0] | average)
+    save_released_checkpoint(options.output, network, sample_bits=description.sample_bits)
 
 
 def parts(state: dict[str, torch.Tensor]) -> list[str]:

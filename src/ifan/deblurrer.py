@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from copy import copy
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ifan import engines, tiling
+from ifan.budget import Budget
 from ifan.engines import Array, Views
-from ifan.engines.memory import REMEDY, available_memory
 from ifan.engines.staged import StagedNetwork
-from ifan.errors import EngineError, OutOfMemoryError, OutputError, PictureError
+from ifan.errors import EngineError, OutputError, PictureError
 from ifan.models.store import Model, compiled_folder, open_model
 from ifan.results import default_target, require_target
 from ifan.working_size import blended, parse_working_size, resized, sizes_for_blur
@@ -32,17 +32,6 @@ Image = NDArray[Any]
 _MAP_MARGIN = 64
 """Pixels by which a picture is continued on all sides for its defocus map: near a border, the map
 shows the border rather than the blur."""
-
-_BYTES_PER_PIXEL = 40
-"""Peak memory of all but the network, in bytes for each pixel of the photograph: the photograph
-itself, its correction in float32, the result, and what resampling takes, with some to spare."""
-
-_BASE_BYTES = 0.35e9
-"""Memory that the program itself takes: libraries, weights, compiled graphs."""
-
-_TILE_BYTES = 1.2e9
-"""Memory that a picture or a tile of it takes in the network if no limit is given. With more, a
-large picture takes less time, as it is cut into fewer tiles with wide halos, or none."""
 
 
 class Deblurrer:
@@ -85,12 +74,19 @@ class Deblurrer:
         self._threads = threads
         if memory is not None and not memory > 0:
             raise ValueError(f"memory {memory} is not a positive number of gigabytes")
-        self._memory = None if memory is None else memory * 1e9
         self.model: Model = open_model(model)
         self.choice = engines.choose(engine, precision, has_graph=self.model.has_graph)
+        limit = None if memory is None else memory * 1e9
+        self._budget = Budget(limit, on_cpu=self.choice.device == "cpu")
+        self._loading = Lock()
+
+    def _network(self) -> StagedNetwork:
+        """Return the network, which the first of the threads that share this loads."""
+        with self._loading:
+            return self._loaded
 
     @cached_property
-    def _network(self) -> StagedNetwork:
+    def _loaded(self) -> StagedNetwork:
         model = self.model
         engine = engines.open_engine(
             self.choice,
@@ -113,7 +109,7 @@ class Deblurrer:
         Raises:
             ModelError: the weights cannot be read, or not without PyTorch.
         """
-        _ = self.dual_pixel, self._network
+        _ = self.dual_pixel, self._network()
 
     def at(self, working_size: int | str) -> Deblurrer:
         """Return a deblurrer that works at another size with the same network.
@@ -188,9 +184,9 @@ class Deblurrer:
             ValueError: the strength is none.
         """
         _require_strength(strength)
+        renditions = self.renditions(photograph, left=left, right=right)
         if strength == 0:
             return photograph
-        renditions = self.renditions(photograph, left=left, right=right)
         return renditions[0].corrected(self.infer(renditions), strength)
 
     def renditions(
@@ -230,7 +226,7 @@ class Deblurrer:
         """
         with naming(renditions[0].path):
             views = [rendition.view for rendition in renditions]
-            room = self._room(renditions[0])
+            room = self._budget.for_network(self._network(), renditions[0])
             deblurred = self._run(views, room)
             if self._seeks_blur:
                 return self._corrected_for_blur(views, deblurred, room)
@@ -238,7 +234,7 @@ class Deblurrer:
 
     def _run(self, views: list[Array], room: float) -> Array:
         """Run the network on views, HxWx3, and return what it makes of the first one."""
-        deblurred: Array = self._network.deblur(_planes(views), room)[0]
+        deblurred: Array = self._network().deblur(_planes(views), room)[0]
         _require_finite(deblurred)
         return deblurred.transpose(1, 2, 0)
 
@@ -325,7 +321,8 @@ class Deblurrer:
             for path in (target, comparison):
                 if path is not None:
                     require_target(path, (source, left, right), overwrite)
-                    require_room_for(photograph, path)
+                    is_comparison = path is comparison
+                    require_room_for(photograph, path, beside_another=is_comparison)
             sharp = self.deblur_photograph(
                 photograph, left=sides[0], right=sides[1], strength=strength
             )
@@ -385,9 +382,9 @@ class Deblurrer:
     ) -> Array:
         renditions = self._renditions(photograph, left, right)
         height, width = renditions[0].view.shape[:2]
-        room = self._room(renditions[0])
+        room = self._budget.for_network(self._network(), renditions[0])
         views = [rendition.view for rendition in renditions]
-        cells = self._network.disparity(_planes(views, _MAP_MARGIN), room)[0, 0]
+        cells = self._network().disparity(_planes(views, _MAP_MARGIN), room)[0, 0]
         _require_finite(cells)
         # Disparities are horizontal: from cells to working pixels to pixels of the picture.
         disparity = cells * (tiling.CELL * photograph.width / width)
@@ -412,42 +409,8 @@ class Deblurrer:
         size = height, width
         if self._working_size is not None:
             size = tiling.fitted_size(height, width, self._working_size)
-        self._require_memory(height * width, size)
+        self._budget.require(height, width, self._network)
         return [Rendition(view, *size) for view in views]
-
-    def _require_memory(self, pixels: int, working_size: tuple[int, int]) -> None:
-        """Refuse a picture of so many pixels if it cannot fit."""
-        if self.choice.device != "cpu":
-            return  # a GPU says itself when its memory is full
-        needed = _BYTES_PER_PIXEL * pixels
-        free = self._free_memory()
-        if needed > free:
-            height, width = working_size
-            reason = (
-                f"{width}x{height} pixels need at least {needed / 1e9:.1f} GB of memory, "
-                f"{max(0, free) / 1e9:.1f} GB may be taken"
-            )
-            raise OutOfMemoryError("network", reason, REMEDY)
-
-    def _room(self, rendition: Rendition) -> float:
-        """Return the memory in bytes that the network may take for a picture."""
-        if self.choice.device != "cpu":
-            return math.inf if self._memory is None else self._memory
-        room = self._free_memory() - _BYTES_PER_PIXEL * rendition.photograph_pixels
-        if self._memory is None:
-            height, width, _ = rendition.view.shape
-            room = min(room, _TILE_BYTES + self._network.features_bytes(height * width))
-        return room
-
-    def _free_memory(self) -> float:
-        """Return the memory in bytes that a picture may take, the network included.
-
-        Where memory is overcommitted, an allocation that is too large does not fail: the system
-        stops the process later, without a word. So the need is compared first.
-        """
-        if self._memory is None:
-            return available_memory()
-        return min(self._memory - _BASE_BYTES, available_memory())
 
 
 def _read(

@@ -39,7 +39,7 @@ def record(order: Order, status: str, **fields: object) -> Record:
 def ended(order: Order, *records: Record) -> Batch:
     """A batch that has come to its end with these records."""
     batch = Batch(order)
-    batch._journal.begin(batch._settings)
+    batch._journal.begin(batch._settings, anew=False)
     batch._note(Finished(0, "", 1.0, list(records), 0, 0.0))
     batch._write_down()
     batch._finish()
@@ -49,7 +49,7 @@ def ended(order: Order, *records: Record) -> Batch:
 def undone(order: Order) -> list[Picture]:
     """The photographs that the next run has to do."""
     batch = Batch(order)
-    batch._journal.begin(batch._settings)
+    batch._journal.begin(batch._settings, anew=False)
     begun = batch._recover()
     lister = _Lister(order, batch._settings, batch._journal.parts(), begun, None)
     return list(lister._undone([]))
@@ -62,13 +62,25 @@ def test_an_overwriting_run_that_was_stopped_leaves_no_results_of_two_settings(o
     with pytest.raises(OutputError, match=r"holds results of other settings \(strength 1.0\)"):
         Batch(milder)
     overwriting = Batch(milder._replace(overwrite=True))
-    overwriting._journal.begin(overwriting._settings)  # and is stopped at once
+    overwriting._journal.begin(overwriting._settings, anew=True)  # and is stopped at once
     (again,) = undone(milder)
     assert again.is_begun  # so its result is no stranger's
     ended(milder, record(order, "done", sha256="new"))
     assert settings_in(order.target, MANIFEST)["strength"] == 0.5
     (kept,) = records_in(order.target, MANIFEST)
     assert [row.sha256 for row in kept] == ["new"]
+
+
+def test_an_overwriting_run_that_was_stopped_is_gone_on_with_by_one_that_is_not(order):
+    order.target.write("a.jpg", b"result")
+    ended(order, record(order, "done"))
+    assert undone(order) == []
+    overwriting = Batch(order._replace(overwrite=True))
+    overwriting._journal.begin(overwriting._settings, anew=True)  # and is stopped at once
+    (again,) = undone(order)
+    assert again.is_begun
+    ended(order, record(order, "done"))
+    assert undone(order) == []
 
 
 def test_the_result_of_an_earlier_state_of_what_failed_is_no_strangers_file(order):
@@ -80,7 +92,7 @@ def test_the_result_of_an_earlier_state_of_what_failed_is_no_strangers_file(orde
 
 def test_what_a_killed_run_may_have_written_is_known_to_all_that_follow(order):
     batch = Batch(order)
-    batch._journal.begin(batch._settings)
+    batch._journal.begin(batch._settings, anew=False)
     batch._journal.note(Progress(Parcel((photograph(order),)), foreign=[], attempts=1))
     order.target.write("a.jpg", b"result")  # killed before it could write down that this is its own
     for _ in range(3):  # runs that are killed before they do anything

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,18 @@ def test_a_folder_that_may_not_be_read_is_an_error_not_an_empty_one(tmp_path, mo
     monkeypatch.setattr("os.scandir", refuse)
     with pytest.raises(PermissionError):
         targets(tmp_path, tmp_path / "out")
+
+
+def test_odd_files_cost_the_others_nothing(tmp_path):
+    folder_of(tmp_path, "1.jpg")
+    (tmp_path / "loop.jpg").symlink_to("loop.jpg")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    folder_of(tmp_path, f"{'n' * 250}.heic")
+    found = targets(tmp_path, tmp_path.parent / "out")
+    assert set(found) == {"1.jpg", f"{'n' * 250}.heic"}
+
+
+@pytest.mark.parametrize("path", ["/a.jpg", "//a.jpg", "../a.jpg", "b/../../a.jpg"])
+def test_nothing_is_written_outside_the_folder_whatever_a_store_calls_it(tmp_path, path):
+    open_storage(str(tmp_path / "out")).write(path, b"content")
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == [tmp_path / "out/a.jpg"]

@@ -138,3 +138,19 @@ def test_what_is_no_index_is_refused(packed, text):
     (folder / "index.json").write_text(text)
     with pytest.raises(IfanError, match=r"index.json: is not the index of a prepared data set"):
         PackedExamples(folder, views=True)
+
+
+def test_what_is_written_already_needs_no_room_any_more(packed, monkeypatch, tmp_path):
+    folder = packed()
+    one = sum(file.stat().st_size for file in folder.glob("*.pixels")) / 5
+
+    def usage(path):
+        written = sum(file.stat().st_size for file in (tmp_path / "again").rglob("*.pixels"))
+        return SimpleNamespace(free=5.5 * one - written)
+
+    monkeypatch.setattr("shutil.disk_usage", usage)
+    root = tmp_path / "dpdd"
+    examples = open_folder(root, "train", views=True, bits=8)
+    monkeypatch.setattr("ifan.datasets.packing._PART_BYTES", 1)
+    list(pack(examples, tmp_path / "again" / "train").make())
+    assert len(PackedExamples(tmp_path / "again" / "train", views=True)) == 5

@@ -133,3 +133,19 @@ def test_a_blur_that_no_scene_has_is_not_looked_for_for_ever(photographs, monkey
     stream = CropStream(photographs, SIMULATION, crop=32, uses=1, curriculum=curriculum)
     with pytest.raises(IfanError, match=r"data.curriculum: wants crops with a mean .* of 7.9 to 8"):
         stream.group(0, 1, 0.0)
+
+
+def test_any_blur_is_taken_as_often_as_was_asked_for(photographs, monkeypatch):
+    """Scenes that lack the blur that is wanted are made anew, and those of any blur never are."""
+    curriculum = Curriculum(mean_coc_px=(1, 2), any_share=0.3, any_after=0)
+    stream = CropStream(photographs, SIMULATION, crop=32, curriculum=curriculum)
+    chance, taken = np.random.default_rng(5), []
+
+    def crops(number, wanted, random):
+        if wanted is None or chance.random() < 0.2:
+            taken.append(wanted)
+            yield number
+
+    monkeypatch.setattr(stream, "_crops", crops)
+    stream.group(0, 1000, 0.5)
+    assert taken.count(None) / len(taken) == pytest.approx(0.3, abs=0.05)

@@ -77,3 +77,22 @@ def test_only_the_latest_are_kept(deblurred, tmp_path, monkeypatch):
     deblurred(tmp_path, side=32)
     assert len(times(tmp_path)) == 2
     assert first < set(times(tmp_path))
+
+
+def test_what_another_user_compiled_is_used(deblurred, tmp_path, monkeypatch):
+    deblurred(tmp_path)
+    kept = times(tmp_path)
+
+    def refuse(path):
+        raise PermissionError(1, "Operation not permitted", str(path))
+
+    monkeypatch.setattr("os.utime", refuse)
+    deblurred(tmp_path)
+    assert times(tmp_path) == kept
+
+
+def test_what_killed_processes_left_is_removed(deblurred, tmp_path):
+    leftover = tmp_path / ".ifan-0123456789abcdef.tmp"
+    leftover.write_bytes(b"half")
+    deblurred(tmp_path)
+    assert not leftover.exists()

@@ -100,3 +100,9 @@ def test_a_container_may_have_less_than_the_machine(control_group, limit, used, 
     (control_group / "memory.current").write_text(f"{used}\n")
     (control_group / "memory.stat").write_text(f"anon 5\ninactive_file {files}\nslab 7\n")
     assert available_memory() == available
+
+
+def test_a_tile_of_features_is_told_in_pixels():
+    expected = pytest.raises(OutOfMemoryError, match="ran out at 160x80 pixels; ")
+    with expected, allocation_errors({"encoded": (1, 64, 10, 20)}):
+        raise MemoryError

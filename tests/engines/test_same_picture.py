@@ -160,3 +160,9 @@ def test_cudnn_is_used_and_rounds_only_what_may_be_rounded(precision, coarse):
     engine = open_engine(choice, graph=lambda: None, network=lambda: network)
     deblurred(engine, (np.zeros((1, 3, 8, 8), np.float32),))
     assert seen == [(True, coarse)]
+
+
+def test_a_network_stays_where_it_is_when_an_engine_takes_it_elsewhere():
+    network = IFAN(1, 1)
+    open_engine(Choice("torch", "meta", "fp32", ""), graph=None, network=lambda: network)
+    assert {parameter.device.type for parameter in network.parameters()} == {"cpu"}

@@ -562,3 +562,40 @@ def test_the_numbers_of_a_tiff_are_a_density_if_they_have_a_unit(tmp_path, scene
     write_photograph(read_photograph(tmp_path / "a.tif"), tmp_path / "b.jpg")
     with Image.open(tmp_path / "b.jpg") as picture:
         assert (picture.info["jfif_unit"], picture.info["jfif_density"]) == density
+
+
+def large_exif(notes=70_000):
+    found = Image.Exif()
+    found[0x010F] = "Canon"
+    found.get_ifd(0x8769)[0x927C] = b"n" * notes
+    return found.tobytes().removeprefix(b"Exif\0\0")
+
+
+def test_maker_notes_too_large_for_jpeg_are_left_out_and_told(tmp_path, scene, caplog):
+    Image.fromarray(scene).save(tmp_path / "a.png", exif=b"Exif\0\0" + large_exif())
+    write_photograph(read_photograph(tmp_path / "a.png"), tmp_path / "a.jpg")
+    with Image.open(tmp_path / "a.jpg") as written:
+        found = written.getexif()
+        assert found[0x010F] == "Canon"
+        assert 0x927C not in found.get_ifd(0x8769)
+    assert "a.png: its maker notes have no place in JPEG" in caplog.text
+
+
+def test_xmp_too_large_for_jpeg_is_left_out_and_told(tmp_path, scene, caplog):
+    mask = packet(f'xmp:Rating="4" xmp:Label="{"m" * 70_000}">')
+    Image.fromarray(scene).save(tmp_path / "a.png")
+    with_chunks(tmp_path / "a.png", (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + mask))
+    write_photograph(read_photograph(tmp_path / "a.png"), tmp_path / "a.jpg")
+    with Image.open(tmp_path / "a.jpg") as written:
+        assert "xmp" not in written.info
+    assert f"a.png: its XMP metadata ({len(mask)} bytes) have no place in JPEG" in caplog.text
+
+
+def test_exif_that_cannot_be_read_is_told(tmp_path, scene, caplog):
+    block = bytearray(exif_block())
+    block[8:10] = struct.pack("<H" if block[:2] == b"II" else ">H", 60_000)
+    Image.fromarray(scene).save(tmp_path / "a.jpg", exif=b"Exif\0\0" + bytes(block))
+    write_photograph(read_photograph(tmp_path / "a.jpg"), tmp_path / "b.jpg")
+    with Image.open(tmp_path / "b.jpg") as written:
+        assert "exif" not in written.info
+    assert "a.jpg: its EXIF is damaged and left out" in caplog.text

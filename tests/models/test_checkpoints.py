@@ -183,14 +183,15 @@ def test_a_network_laid_out_for_an_engine_is_saved_alike(tmp_path):
     output_activation=st.booleans(),
     sample_bits=st.sampled_from([8, 16]),
     with_reblurring=st.booleans(),
+    save=st.sampled_from([save_safetensors, save_released_checkpoint]),
 )
-def test_safetensors_keep_everything(
-    tmp_path_factory, sample_bits, with_reblurring, **configuration
+def test_files_keep_everything(
+    tmp_path_factory, sample_bits, with_reblurring, save, **configuration
 ):
     network, reblurring = small_networks(**configuration)
     reblurring = reblurring if with_reblurring else None
-    path = tmp_path_factory.getbasetemp() / "kept.safetensors"
-    save_safetensors(path, network, reblurring, sample_bits=sample_bits, overwrite=True)
+    path = tmp_path_factory.getbasetemp() / "kept"
+    save(path, network, reblurring, sample_bits=sample_bits, overwrite=True)
     loaded = load_released_checkpoint(path)
     assert loaded.description.configuration == Configuration(**configuration)
     assert loaded.description.sample_bits == sample_bits
@@ -339,6 +340,15 @@ def test_code_in_a_pickle_is_never_run(tmp_path, save):
 )
 def test_other_things_than_a_state_dict_are_refused(tmp_path, content):
     assert "is no state dict" in refusal(write(tmp_path / "c.pth", content))
+
+
+@pytest.mark.parametrize("change", [torch.Tensor.to_sparse, torch.Tensor.int])
+def test_weights_are_dense_numbers(tmp_path, change):
+    save_released_checkpoint(tmp_path / "c.pytorch", small_networks()[0])
+    tensors = torch.load(tmp_path / "c.pytorch", weights_only=True)
+    name = "module.Network.conv1_1.0.weight"
+    torch.save(tensors | {name: change(tensors[name])}, tmp_path / "c.pytorch")
+    assert f"{name} is no dense tensor of floating-point numbers" in refusal(tmp_path / "c.pytorch")
 
 
 def test_the_content_tells_the_container_not_the_name(tmp_path):

@@ -46,6 +46,6 @@ def test_temporary_files_have_no_names_so_that_a_killed_server_leaves_none(stric
     strict.worker().resume()
     while guest.get(job).json()["state"] != "done":
         time.sleep(0.02)
-    assert guest.get(f"{job}/result").headers["content-length"] > "1000000"
+    assert int(guest.get(f"{job}/result").headers["content-length"]) > 1_000_000
     assert list(strict.folder.iterdir()) == []
     guest.delete(job)

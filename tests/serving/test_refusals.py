@@ -10,9 +10,13 @@ from contextlib import suppress
 import httpx
 import pytest
 from servers import encoded, events_of, large_picture, opened, picture
+from starlette.testclient import TestClient
 
 from corpus import corpus
 from damage import damaged
+from ifan.serving.front import Front
+from ifan.serving.metrics import Metrics
+from ifan.serving.settings import Settings
 
 TEXT = b"This is no picture at all, but a text. " * 10
 
@@ -91,13 +95,50 @@ def test_transparency_is_not_written_where_it_would_be_lost(client):
         ("GET", "/%2e%2e/%2e%2e/serving/app.py", 404),
         ("GET", "/v1/jobs/%2e%2e%2fx", 404),
         ("GET", "/v1/jobs/nobody", 404),
-        ("GET", "/v1/deblur", 405),
-        ("PUT", "/healthz", 405),
-        ("DELETE", "/", 405),
     ],
 )
-def test_paths_and_methods_that_there_are_not(client, method, path, status):
+def test_paths_that_there_are_not(client, method, path, status):
     assert_problem(client.request(method, path), status)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "there_are"),
+    [
+        ("GET", "/v1/deblur", "POST"),
+        ("PUT", "/healthz", "GET"),
+        ("DELETE", "/", "GET"),
+        ("PUT", "/v1/jobs/nobody", "DELETE, GET"),
+    ],
+)
+def test_methods_that_there_are_not(client, method, path, there_are):
+    answer = client.request(method, path)
+    assert_problem(answer, 405)
+    assert answer.headers["allow"] == there_are
+
+
+@pytest.mark.parametrize("name", ["quality", "page", "format", "model", "working_size"])
+def test_a_wrong_parameter_is_named(client, name):
+    for given in ({"params": {name: "@"}}, {"data": {name: "@"}}):
+        answer = client.post("/v1/deblur", files={"image": encoded(picture())}, **given)
+        assert assert_problem(answer, 422)["detail"].startswith(f"{name}: ")
+
+
+def test_names_of_hosts_have_no_capitals(server):
+    with server.client(headers={"Host": "LocalHost"}) as client:
+        assert client.get("/healthz").status_code == 200
+
+
+def test_accidents_are_logged_and_answered(caplog):
+    async def accident(scope, receive, send):
+        raise RuntimeError("nobody has thought of it")
+
+    front = Front(accident, Settings(), Metrics())
+    with TestClient(front) as client, caplog.at_level("ERROR", logger="ifan.serving"):
+        answer = client.get("/")
+    problem = assert_problem(answer, 500, "failed")
+    assert problem["remedy"] == "tell who runs it"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "nobody has thought of it" in caplog.text
 
 
 def test_methods_that_are_made_up_are_not_remembered(client):
@@ -246,6 +287,7 @@ def test_pages_of_other_sites_get_nothing(server, client):
 
 def test_a_worker_that_dies_is_replaced_and_its_picture_is_answered_for(server, client):
     server.worker().kill()  # while nothing is done
+    assert client.get("/readyz").status_code == 200  # so that work comes, which starts another
     assert_stands(client)
     job = client.post("/v1/jobs?strength=0", files={"image": large_picture()}).json()["id"]
     with client.stream("GET", f"/v1/jobs/{job}/events") as events:

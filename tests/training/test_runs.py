@@ -135,6 +135,41 @@ def test_the_best_checkpoint_is_written_whenever_there_is_one(train, folder):
     assert f" update {state['update']} " in best
 
 
+def test_a_validation_that_failed_is_made_up(train, folder, pairs, tmp_path):
+    shutil.copytree(pairs, tmp_path / "pairs")
+    last = tmp_path / "pairs/val/source/001.png"
+    whole, changes = last.read_bytes(), (f"validation.root={tmp_path / 'pairs'}", "updates=6")
+    last.write_bytes(whole[:100])
+    with pytest.raises(PictureError, match=r"001\.png"):
+        train(*changes, "validation.first=6")
+    last.write_bytes(whole)
+    train(*changes, "validation.first=6", resume=True)
+    lines = (folder / "checkpoint" / "checkpoints.txt").read_text().splitlines()
+    assert [line.split()[2] for line in lines] == ["6"]
+
+
+def test_other_photographs_are_not_gone_on_with(train, tmp_path):
+    def save(number):
+        Image.fromarray(photograph(number)).save(tmp_path / "sharp" / f"{number}.png")
+
+    (tmp_path / "sharp").mkdir()
+    for number in range(4):
+        save(number)
+    changes = (
+        f"data={{kind: simulated, photographs: {tmp_path / 'sharp'}, held_out: 1, scenes: 2,"
+        " uses: 2, simulation: {height: 64, width: 64, coc_px: [1, 4]}}",
+        "losses.disparity=0",
+        "validation.root=''",
+        "validation.scenes=1",
+        "updates=1",
+    )
+    train(*changes)
+    train(*changes, resume=True)
+    save(9)
+    with pytest.raises(IfanError, match=r"sharp: does not hold what this run began with"):
+        train(*changes, resume=True)
+
+
 def test_every_validation_of_an_epoch_keeps_its_weights(train, folder):
     train("validation.every=1", "updates=6", "optimizer.learning_rate=0.01")
     lines = (folder / "checkpoint" / "checkpoints.txt").read_text().splitlines()

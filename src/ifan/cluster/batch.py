@@ -110,7 +110,7 @@ class Batch:
         Raises:
             IfanError: a file cannot be read or written, or the cluster loses parcels.
         """
-        self._journal.begin(self._settings)
+        self._journal.begin(self._settings, anew=self._order.overwrite)
         counting = threading.Event()
         thread = threading.Thread(target=self._count, args=(counting,), daemon=True)
         thread.start()
@@ -250,7 +250,7 @@ class Batch:
         """Yield the records of earlier runs, and then those of this one."""
         target = self._order.target
         # Of other settings, it is from before an --overwrite that was stopped.
-        if not self._order.overwrite and settings_in(target, MANIFEST) == self._settings:
+        if not self._journal.is_anew() and settings_in(target, MANIFEST) == self._settings:
             yield from records_in(target, MANIFEST)
         yield from self._journal.records(self._journal.parts())
 

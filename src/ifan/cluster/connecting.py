@@ -109,13 +109,16 @@ def workers_for(
         gpus: GPUs of each; None: 1 if the cluster has any, else none.
 
     Raises:
-        IfanError: no node has room for a worker.
+        IfanError: no node has room for a worker, or workers need nothing.
     """
     nodes = [node["Resources"] for node in _nodes() if node["Alive"]]
     if gpus is None:
         gpus = 1.0 if any(node.get("GPU") for node in nodes) else 0.0
     if cpus is None:
         cpus = 1.0 if gpus else _share(int(max(node.get("CPU", 0) for node in nodes)))
+    if not cpus and not gpus:
+        reason = "are given neither processors nor GPUs"
+        raise IfanError("workers", reason, "give --cpus-per-worker or --gpus-per-worker")
     room = sum(_room(node, cpus, gpus) for node in nodes)
     if not room:
         reason = f"has no node with {cpus:g} CPUs and {gpus:g} GPUs for a worker"

@@ -3,6 +3,7 @@
 Below the folder of results lies `.ifan-batch` until the batch is done:
 
     settings.json           what the results are made with
+    anew                    with --overwrite: results from before are to be made again
     begun.json              results that killed runs may have written before they could tell
     parcels/NAME.json       what is being done, and what has become of it; the workers write these
     parts/NUMBER.parquet    what has been done; the driver gathers finished parcels in these
@@ -24,6 +25,7 @@ from ifan.cluster.storage import Storage
 
 FOLDER = ".ifan-batch"
 _SETTINGS = f"{FOLDER}/settings.json"
+_ANEW = f"{FOLDER}/anew"
 _BEGUN = f"{FOLDER}/begun.json"
 _PARCELS = f"{FOLDER}/parcels"
 _PARTS = f"{FOLDER}/parts"
@@ -80,9 +82,15 @@ class Journal:
         settings: dict[str, Any] = json.loads(self._target.read(_SETTINGS))
         return settings
 
-    def begin(self, settings: Mapping[str, Any]) -> None:
-        """Write down what the results are made with."""
+    def begin(self, settings: Mapping[str, Any], *, anew: bool) -> None:
+        """Write down what the results are made with, and whether all are made anew."""
+        if anew:
+            self._target.write(_ANEW, b"")
         self._target.write(_SETTINGS, json.dumps(settings).encode())
+
+    def is_anew(self) -> bool:
+        """Whether a batch that is not finished makes all anew: what was done before it is old."""
+        return self._target.entry(_ANEW) is not None
 
     def begun(self) -> frozenset[str]:
         """Return the targets that killed runs may have written."""

@@ -227,11 +227,13 @@ class _Lister(Datasource):
         def batches() -> Iterator[list[Record]]:
             if self._overwrite:
                 return
-            is_same = settings_in(self._target, MANIFEST) == self._settings
+            journal = Journal(self._target)
+            is_new = not journal.is_anew()
+            is_same = is_new and settings_in(self._target, MANIFEST) == self._settings
             for records in records_in(self._target, MANIFEST):
                 # What an --overwrite that was stopped has not reached yet is ours, but is old.
                 yield records if is_same else [r._replace(source_stamp=None) for r in records]
-            yield from Journal(self._target).records(self._parts)
+            yield from journal.records(self._parts)
 
         return Done(batches())
 

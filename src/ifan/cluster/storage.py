@@ -5,10 +5,12 @@ An address is a path, or what fsspec knows: `s3://bucket/folder`, `gs://...`, `s
 
 from __future__ import annotations
 
+import errno
 import os
 import posixpath
 import secrets
 import shutil
+import stat
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -45,6 +47,10 @@ _FINAL = (
     IsADirectoryError,
     NotADirectoryError,
 )
+
+
+_NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
+"""Why nothing can be at a path, and not only for now."""
 
 
 class Entry(NamedTuple):
@@ -140,35 +146,43 @@ class Disk(Storage):
         self, folder: str = "", leave_out: Callable[[str], bool] = lambda _: False
     ) -> Iterator[Entry]:
         """See `Storage.entries`."""
-        for parent, folders, names in os.walk(self._root / folder, onerror=_raise_unless_missing):
+        for parent, folders, names in os.walk(self._path(folder), onerror=_raise_unless_missing):
             inside = Path(parent).relative_to(self._root)
             folders[:] = sorted(n for n in folders if not leave_out((inside / n).as_posix()))
             for name in sorted(names):
-                found = self.entry((inside / name).as_posix())
+                path = (inside / name).as_posix()
+                try:
+                    found = self.entry(path)
+                except OSError:  # who reads it hears of it
+                    found = Entry(path, 0, "")
                 if found is not None:
                     yield found
 
     def entry(self, path: str) -> Entry | None:
         """See `Storage.entry`."""
         try:
-            said = (self._root / path).stat()
-        except (FileNotFoundError, NotADirectoryError):
+            said = self._path(path).stat()
+        except OSError as error:
+            if error.errno in _NOWHERE:
+                return None
+            raise
+        if not stat.S_ISREG(said.st_mode):
             return None
         return Entry(path, said.st_size, str(said.st_mtime_ns))
 
     def read(self, path: str) -> bytes:
         """See `Storage.read`."""
-        return (self._root / path).read_bytes()
+        return self._path(path).read_bytes()
 
     def write(self, path: str, data: bytes | memoryview, *, overwrite: bool = True) -> None:
         """See `Storage.write`."""
-        target = self._root / path
+        target = self._path(path)
         make_folder(target.parent)
         write_atomically(target, data, overwrite=overwrite)
 
     def open(self, path: str) -> BinaryIO:
         """See `Storage.open`."""
-        return (self._root / path).open("rb")
+        return self._path(path).open("rb")
 
     def put(self, file: Path, path: str) -> None:
         """See `Storage.put`."""
@@ -181,15 +195,15 @@ class Disk(Storage):
 
     def remove(self, path: str) -> None:
         """See `Storage.remove`."""
-        (self._root / path).unlink(missing_ok=True)
+        self._path(path).unlink(missing_ok=True)
 
     def remove_folder(self, folder: str) -> None:
         """See `Storage.remove_folder`."""
-        shutil.rmtree(self._root / folder, ignore_errors=True)
+        shutil.rmtree(self._path(folder), ignore_errors=True)
 
     def tidy(self, folder: str) -> None:
         """See `Storage.tidy`."""
-        remove_leftovers(self._root / folder)
+        remove_leftovers(self._path(folder))
 
     def below(self, other: Storage) -> str | None:
         """See `Storage.below`."""
@@ -197,6 +211,10 @@ class Disk(Storage):
             return None
         here, there = (Path(os.path.realpath(disk._root)) for disk in (self, other))
         return here.relative_to(there).as_posix() if here.is_relative_to(there) else None
+
+    def _path(self, path: str) -> Path:
+        """Return where a file is: below the folder, whatever names a store may have given it."""
+        return self._root / posixpath.normpath(f"/{path}").lstrip("/")
 
 
 class Store(Storage):

@@ -13,10 +13,17 @@ from ifan.commands import options, stopping
 from ifan.commands.ledger import open_ledger
 from ifan.commands.opening import open_deblurrer
 from ifan.commands.progress import progress_over
+from ifan.errors import OutputError
 from ifan.files import exists, is_folder
 
 if TYPE_CHECKING:
     from ifan.worklist import Task
+
+
+def _report(text: str) -> Path:
+    if text == "-":
+        raise typer.BadParameter("a report goes to a file, which - is not; a file - is ./-")
+    return options.path(text)
 
 
 def deblur(
@@ -80,7 +87,7 @@ def deblur(
         Path | None,
         typer.Option(
             "--report",
-            parser=options.path,
+            parser=_report,
             metavar="FILE",
             help="Add a line of JSON for each photograph to this file.",
         ),
@@ -138,6 +145,8 @@ def _plan(
         return plan(inputs, output, recursive=recursive, name=name, picture_format=chosen)
     except ValueError as error:
         raise typer.BadParameter(f"--name: {error}") from error
+    except OutputError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def _require_streams(task: Task, *, compare: bool) -> None:

@@ -51,7 +51,7 @@ def defocus_map(
     target = output or default_map_target(source)
     there = exists(source) and exists(target) and not is_folder(target)
     if there and not (overwrite or same_file(source, target)):
-        typer.echo(f"{source}: skipped, {target} exists; --overwrite replaces it")
+        typer.echo(in_one_line(f"{source}: skipped, {target} exists; --overwrite replaces it"))
         return
     span = deblurrer.defocus_map_file(
         source,

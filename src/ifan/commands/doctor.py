@@ -15,6 +15,17 @@ if TYPE_CHECKING:
     from ifan.engines.selection import EngineName
 
 
+_PACKAGES = (
+    ("pyvips", "photographs", "pip install ifan"),
+    ("pi-heif", "HEIC", "pip install 'ifan[raw]'"),
+    ("imagecodecs", "JPEG XL", "pip install 'ifan[raw]'"),
+    ("pylibjxl", "JPEG XL", "pip install 'ifan[raw]'"),
+    ("rawpy", "RAW", "pip install 'ifan[raw]'"),
+    ("onnx", "graphs from checkpoints", "pip install 'ifan[torch]'"),
+)
+"""Package, what it is for, how it is brought in."""
+
+
 def doctor() -> None:
     """Say what this machine has, what will be used, what is missing and how to get it."""
     import psutil
@@ -30,9 +41,10 @@ def doctor() -> None:
     )
     for name in selection.ENGINES:
         typer.echo(f"  {_engine_line(name)}")
-    for package, use in (("pyvips", "photographs"), ("onnx", "graphs from checkpoints")):
+    typer.echo("\nbesides:")
+    for package, use, install in _PACKAGES:
         version = selection.version(package)
-        typer.echo(f"  {package:12} {version or 'missing'}, for {use}")
+        typer.echo(f"  {package:12} {version or f'missing: {install}'}, for {use}")
     typer.echo(f"\nmodels, imported ones in {store.models_folder()}:")
     for model in store.available_models():
         typer.echo(f"  {model.name}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ifan.commands import options
+from ifan.errors import in_one_line
 
 if TYPE_CHECKING:
     from ifan.models.catalogue import CatalogueEntry
@@ -130,7 +131,7 @@ def import_model(
     from ifan.models import store
 
     model = store.import_model(file, name, sample_bits=sample_bits, overwrite=overwrite)
-    typer.echo(f"{file} -> {model.weights}; use it with --model {model.name}")
+    typer.echo(in_one_line(f"{file} -> {model.weights}; use it with --model {model.name}"))
 
 
 @app.command("export")
@@ -154,7 +155,7 @@ def export(
     from ifan.models import store
 
     store.export_model(store.open_model(name), output, half=half, overwrite=overwrite)
-    typer.echo(f"{name} -> {output}")
+    typer.echo(in_one_line(f"{name} -> {output}"))
 
 
 @app.command("download")

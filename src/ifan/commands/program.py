@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import sys
 from typing import Annotated
 
@@ -84,7 +85,10 @@ def run() -> None:
     except OSError as error:  # of files ifan speaks itself; what is left are the streams
         if debug:
             raise
-        _exit(f"output: cannot be written ({error.strerror}); check where it goes", 1)
+        if error.filename is None:
+            _exit(f"output: cannot be written ({error.strerror}); check where it goes", 1)
+        path = os.fspath(error.filename)
+        _exit(f"{path}: cannot be used ({error.strerror}); check it and its permissions", 1)
     except Exception as error:
         if debug:
             raise

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from functools import cached_property
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Literal
@@ -66,7 +65,7 @@ class Index(BaseModel):
         """What the pictures of an example show, in the order in which they are stored."""
         return ("center", "target", "left", "right") if self.views else ("center", "target")
 
-    @cached_property
+    @property
     def blocks(self) -> Sequence[range]:
         """The numbers of the examples in each part."""
         ends = (0, *accumulate(len(part.names) for part in self.parts))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import logging
@@ -84,6 +85,16 @@ def decode(photographs: Path, folder: Path, processes: int, stopped: Callable[[]
         raise IfanError(photographs, reason, "give photographs that are in focus everywhere")
     table = {"found": found, "decoded": decoded}
     write_atomically(index, json.dumps(table).encode(), overwrite=True)
+
+
+def fingerprint(folder: Path) -> str:
+    """Return what tells photographs from others: SHA-256 of their names and sizes.
+
+    Args:
+        folder: what `decode` made.
+    """
+    found = json.loads((folder / _INDEX).read_text("utf-8"))["found"]
+    return hashlib.sha256(json.dumps(found).encode()).hexdigest()
 
 
 def _decode(folder: Path, source: Source) -> str | None:

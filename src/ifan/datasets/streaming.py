@@ -115,8 +115,9 @@ class CropStream:
         first = number * _SCENES_OF_A_GROUP
         crops = []
         for _ in range(scenes):
+            # Once a scene: drawn anew for each try, "any", which never fails, would come oftener.
+            wanted = self._wanted(progress, random)
             for _ in range(_MOST_TRIES):
-                wanted = self._wanted(progress, random)
                 of_scene = list(self._crops(first, wanted, random))
                 first += 1
                 if of_scene:

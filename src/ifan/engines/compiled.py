@@ -12,9 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ifan.engines.graphs import graph_faults_told
 from ifan.engines.without_telemetry import openvino
 from ifan.errors import OutputError
-from ifan.files import make_folder, write_atomically
+from ifan.files import make_folder, remove_leftovers, write_atomically
 
 _SUFFIX = ".compiled"
 _KEPT_FILES = 12
@@ -36,7 +37,8 @@ class CompiledGraphs:
         self._hints = hints
         self._folder = folder
         # What is compiled is good for this graph, program and processor only.
-        self._made_from = hashlib.sha256(graph.read_bytes())
+        with graph_faults_told(graph):
+            self._made_from = hashlib.sha256(graph.read_bytes())
         for said in (
             openvino.__version__,
             core.get_property("CPU", "FULL_DEVICE_NAME"),
@@ -64,6 +66,7 @@ class CompiledGraphs:
         compiled = self._compile(make())
         with suppress(OutputError, OSError):  # a full disk, a folder that may not be written
             make_folder(self._folder)
+            remove_leftovers(self._folder)
             _write(path, compiled.export_model().getvalue())
             _forget_oldest(self._folder)
         return compiled
@@ -88,6 +91,7 @@ def _read(path: Path) -> bytes | None:
         content = path.read_bytes()
         digest, kept = content[:32], content[32:]
         if hashlib.sha256(kept).digest() == digest:
-            os.utime(path)  # used just now
+            with suppress(OSError):  # of another user
+                os.utime(path)  # used just now
             return kept
     return None

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ifan.engines import FEATURES
 from ifan.errors import OutOfMemoryError
+from ifan.tiling import CELL
 
 _SIGNS = (
     "out of memory",
@@ -35,7 +37,9 @@ def allocation_errors(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[None]:
         yield
     except Exception as error:  # ONNX Runtime's are of no common kind
         if isinstance(error, MemoryError) or any(s in str(error).lower() for s in _SIGNS):
-            height, width = list(shapes.values())[-1][-2:]
+            name, shape = list(shapes.items())[-1]
+            cell = CELL if name in FEATURES else 1
+            height, width = (cell * side for side in shape[-2:])
             reason = f"memory ran out at {width}x{height} pixels"
             raise OutOfMemoryError("network", reason, REMEDY) from error
         raise

@@ -12,6 +12,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from ifan.engines import Memory
+from ifan.engines.graphs import graph_faults_told
 from ifan.engines.memory import allocation_errors
 
 
@@ -45,8 +46,9 @@ class OnnxRuntimeEngine:
     def _session(self, given: tuple[str, ...], wanted: tuple[str, ...]) -> Any:
         """Return what runs the part of the graph that leads from some tensors to others."""
         if (given, wanted) not in self._sessions:
-            whole = onnx.load(self._graph)
-            part = onnx.utils.Extractor(whole).extract_model(list(given), list(wanted))
+            with graph_faults_told(self._graph):
+                whole = onnx.load(self._graph)
+                part = onnx.utils.Extractor(whole).extract_model(list(given), list(wanted))
             options = onnxruntime.SessionOptions()
             # Memory goes back after each picture instead of staying at the largest one's need.
             options.enable_cpu_mem_arena = False

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from ifan.engines import FEATURES, Memory
 from ifan.engines.compiled import CompiledGraphs
+from ifan.engines.graphs import graph_faults_told
 from ifan.engines.memory import allocation_errors
 from ifan.engines.selection import Precision
 from ifan.engines.without_telemetry import openvino
-from ifan.errors import ModelError
 
 HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 """What OpenVINO calls the precisions."""
@@ -27,7 +27,7 @@ _MEMORY = {
 }
 
 _KEPT_GRAPHS = 4
-"""Compiled graphs kept: a large picture needs three, one a stage."""
+"""Compiled graphs kept: a large picture needs four, one a stage."""
 
 
 class OpenVINOEngine:
@@ -66,7 +66,8 @@ class OpenVINOEngine:
 
     @cached_property
     def _model(self) -> Any:
-        return self._core.read_model(self._graph)
+        with graph_faults_told(self._graph):
+            return self._core.read_model(self._graph)
 
     def run(self, given: Mapping[str, NDArray[Any]], wanted: tuple[str, ...]) -> list[NDArray[Any]]:
         """Compute tensors from others, see `ifan.engines.Engine`."""
@@ -108,8 +109,9 @@ class OpenVINOEngine:
     def _part(self, shapes: dict[str, tuple[int, ...]], wanted: Iterable[str]) -> Any:
         """Cut out of the graph what leads from some tensors to others."""
         whole = self._model.clone()
-        inputs = [_input(whole, name) for name in shapes]
-        outputs = [_source(whole, name) for name in wanted]
+        with graph_faults_told(self._graph):
+            inputs = [_input(whole, name) for name in shapes]
+            outputs = [_source(whole, name) for name in wanted]
         part = openvino.Model(outputs, inputs)
         part.reshape(
             {
@@ -141,17 +143,8 @@ class OpenVINOEngine:
 
 
 def _source(model: Any, name: str) -> Any:
-    """Return the port of the graph whose values an output of the graph has.
-
-    Raises:
-        ModelError: there is no such output.
-    """
-    try:
-        output = model.output(name)
-    except RuntimeError as error:
-        reason = f"has no output {name}, so it cannot be run in parts"
-        raise ModelError("graph", reason, "import or export the model again") from error
-    return output.node.input(0).get_source_output()
+    """Return the port of the graph whose values an output of the graph has."""
+    return model.output(name).node.input(0).get_source_output()
 
 
 def _input(model: Any, name: str) -> Any:

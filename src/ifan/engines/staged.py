@@ -91,6 +91,11 @@ class StagedNetwork:
         """Return the memory that the features between the stages take, of so many pixels."""
         return _FEATURES * self._engine.memory.feature * self._width * pixels
 
+    def release(self) -> None:
+        """Give back the memory that is kept for the next picture, once none is being run."""
+        with self._lock:
+            self._engine.release()
+
     def _within(self, room: float, views: Views, wanted: str) -> Array:
         """Run within the room, or in less and less where even that is not there."""
         given = dict(zip(VIEWS, views, strict=False))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ class TorchEngine:
     """Runs a network in PyTorch.
 
     Args:
-        network: the network; it is moved to the device.
+        network: the network; a copy of it is moved to the device.
         device: `cpu`, `cuda` or `mps`.
         precision: number format of the convolutions (automatic mixed precision).
         threads: that PyTorch may take on a CPU in all the program; None leaves it as it is.
@@ -38,9 +39,9 @@ class TorchEngine:
         self._device = torch.device(device)
         self._dtype = _DTYPES[precision]
         # Channels last spares the convolutions a rearrangement of their input.
-        module: nn.Module = network.eval()
+        self._network = copy.deepcopy(network).eval()
+        module: nn.Module = self._network
         module.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._network = network
 
     def run(self, given: Mapping[str, NDArray[Any]], wanted: tuple[str, ...]) -> list[NDArray[Any]]:
         """Compute tensors from others, see `ifan.engines.Engine`."""

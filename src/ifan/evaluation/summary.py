@@ -155,7 +155,9 @@ def _parts(evaluation: Evaluation) -> dict[str, dict[str, float]]:
     found = {}
     for part in released.parts:
         numbers = [position + 1 for position in released.positions(part)]
-        average = means([evaluation.records[n] for n in numbers if n in evaluation.records])
+        records = [evaluation.records.get(number) for number in numbers]
+        scored = [record for record in records if record is not None and record.scores]
+        average = means(scored) if len(scored) == len(numbers) else None
         if average:
             found[part] = average
     return found

@@ -96,6 +96,9 @@ def download(
         DownloadError: the file cannot be had, is not what was asked for, or cannot be written.
     """
     _refuse_unusable(address, name)
+    if sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
+        reason = f"cannot be checked against {sha256!r}, which is no SHA-256"
+        raise DownloadError(address, reason, "give its 64 hexadecimal digits")
     target = folder / name
     downloader = ResumingDownloader(folder / f"{name}.part", sha256, progress, then)
     try:

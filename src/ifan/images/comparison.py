@@ -27,11 +27,16 @@ def side_by_side(before: Photograph, after: Photograph) -> Photograph:
     if (old.shape, old.dtype) != (new.shape, new.dtype):
         raise ValueError(f"{old.dtype} {old.shape} beside {new.dtype} {new.shape}")
     white = WHITE[new.dtype]
-    gap = max(_LEAST_GAP, round(_GAP * after.width))
+    gap = width_beside(after.width) - 2 * after.width
     alpha = None
     if before.alpha is not None or after.alpha is not None:
         alpha = _join(_alpha(before, white), _alpha(after, white), gap, white)
     return replace(after, pixels=_join(old, new, gap, white / 2), alpha=alpha)
+
+
+def width_beside(width: int) -> int:
+    """Return how wide two photographs of a width are beside each other."""
+    return 2 * width + max(_LEAST_GAP, round(_GAP * width))
 
 
 def _alpha(photograph: Photograph, white: float) -> Pixels:

@@ -25,7 +25,10 @@ from ifan.images.tiff_structure import (
     size_of,
 )
 
-_ORIENTATION = 0x0112
+LARGEST_IN_JPEG = 65527
+"""Bytes of a block that fit into a segment of JPEG."""
+
+_ORIENTATION, _MAKER_NOTE = 0x0112, 0x927C
 _THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 0x0201, 0x0202
 # Across, down, and their unit.
 _DENSITY = (0x011A, 0x011B, 0x0128)
@@ -132,10 +135,7 @@ def from_tiff(data: bytes, number: int = 0) -> bytes | None:
     # Fields may share their bytes; a file made to explode must not.
     if not directory or size_of(directory) > len(data):
         return None
-    classic = Layout(layout.order, big=False)
-    block = bytearray(struct.pack(layout.order + "2sHL", _MARKS[layout.order], 42, 0))
-    link_to_first(block, append_tree(block, directory, classic), classic)
-    return bytes(block)
+    return of_directory(directory, layout.order)
 
 
 def as_tiff_fields(block: bytes, order: str) -> Directory:
@@ -148,6 +148,41 @@ def as_tiff_fields(block: bytes, order: str) -> Directory:
     layout, first = read_header(block)
     found = _descriptive(read_tree(block, first, layout))
     return in_order(found, layout.order, order)
+
+
+def of_directory(directory: Directory, order: str = "<") -> bytes:
+    """Return an EXIF block with some fields.
+
+    Args:
+        directory: the fields of its first directory, in that byte order.
+        order: "<" or ">".
+    """
+    layout = Layout(order, big=False)
+    block = bytearray(struct.pack(order + "2sHL", _MARKS[order], 42, 0))
+    link_to_first(block, append_tree(block, directory, layout), layout)
+    return bytes(block)
+
+
+def within(block: bytes, largest: int) -> bytes | None:
+    """Return an EXIF block of at most `largest` bytes: if need be without its maker notes.
+
+    Notes that large hold previews, and how to decode the RAW.
+
+    Returns:
+        None if it is larger without them, too, or cannot be read.
+    """
+    if len(block) <= largest:
+        return block
+    try:
+        layout, start = read_header(block)
+        directory = in_order(read_tree(block, start, layout), layout.order, "<")
+    except StructureError:
+        return None
+    below = directory.get(EXIF)
+    if isinstance(below, dict):
+        below.pop(_MAKER_NOTE, None)
+    smaller = of_directory(directory)
+    return smaller if len(smaller) <= largest else None
 
 
 _MARKS = {"<": b"II", ">": b"MM"}

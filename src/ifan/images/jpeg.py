@@ -63,6 +63,22 @@ def completed(metadata: Metadata, data: bytes) -> Metadata:
     )
 
 
+def fitting(metadata: Metadata) -> tuple[Metadata, list[str]]:
+    """Leave out what is larger than a segment can be, of EXIF the maker notes alone if that does.
+
+    Returns:
+        What fits, and the names of what is lost.
+    """
+    block, packet, lost = metadata.exif, metadata.xmp, []
+    if metadata.exif is not None and len(metadata.exif) > exif.LARGEST_IN_JPEG:
+        block = exif.within(metadata.exif, exif.LARGEST_IN_JPEG)
+        lost.append("maker notes" if block else f"EXIF metadata ({len(metadata.exif)} bytes)")
+    if packet is not None and len(_XMP + packet) > _LARGEST:
+        lost.append(f"XMP metadata ({len(packet)} bytes)")
+        packet = None
+    return replace(metadata, exif=block, xmp=packet), lost
+
+
 def embed(data: bytes, metadata: Metadata) -> bytes:
     """Put the metadata into a JPEG file that libvips wrote.
 

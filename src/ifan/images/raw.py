@@ -29,9 +29,7 @@ from ifan.images.tiff_structure import (
     Layout,
     Pointers,
     StructureError,
-    append_tree,
     in_order,
-    link_to_first,
     read_directories,
     read_fields,
     read_header,
@@ -56,9 +54,7 @@ _PHOTOMETRIC, _SUBDIRECTORIES, _DNG_VERSION = 0x0106, 0x014A, 0xC612
 _MOSAIC, _LINEAR_RAW = 32803, 34892
 _MOST_SUBDIRECTORIES = 20
 
-_MAKER_NOTE, _XMP, _IPTC = 0x927C, 0x02BC, 0x83BB
-# More does not fit in a JPEG. Notes that large hold previews, and how to decode the RAW.
-_LARGEST_BLOCK = 65527
+_XMP, _IPTC = 0x02BC, 0x83BB
 # Boxes of CR3: the one that holds the metadata, and the one that is XMP.
 _CANON = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
 _XMP_BOX = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
@@ -203,7 +199,7 @@ def _from_file(data: bytes) -> Metadata:
         return Metadata()
     xmp, records = (bytes(fields[tag].value) if tag in fields else b"" for tag in (_XMP, _IPTC))
     return Metadata(
-        exif=_fitting(exif.from_tiff(data)),
+        exif=_of_photograph(exif.from_tiff(data)),
         xmp=xmp or None,
         # Each record begins so; some cameras leave room for records and nothing else.
         iptc=records if records.startswith(b"\x1c") else None,
@@ -224,7 +220,7 @@ def _from_boxes(data: bytes) -> Metadata:
                         block.type: data[block.content : block.end]
                         for block in inside(data, part, skip=16)
                     }
-    return Metadata(exif=_fitting(_joined(blocks)), xmp=xmp)
+    return Metadata(exif=_of_photograph(_joined(blocks)), xmp=xmp)
 
 
 def _is_named(data: bytes, box: Box, name: bytes) -> bool:
@@ -247,26 +243,12 @@ def _joined(blocks: dict[bytes, bytes]) -> bytes | None:
             directory[tag] = in_order(tree, layout.order, "<")
     # Fields may share their bytes; a file made to explode must not.
     is_sound = size_of(directory) <= sum(map(len, blocks.values()))
-    return _block(directory) if directory and is_sound else None
+    return exif.of_directory(directory) if directory and is_sound else None
 
 
-def _block(directory: Directory) -> bytes:
-    layout = Layout("<", big=False)
-    block = bytearray(struct.pack("<2sHL", b"II", 42, 0))
-    link_to_first(block, append_tree(block, directory, layout), layout)
-    return bytes(block)
-
-
-def _fitting(block: bytes | None) -> bytes | None:
+def _of_photograph(block: bytes | None) -> bytes | None:
     """Return an EXIF block without its maker notes where these are too large for a photograph."""
-    if block is None or len(block) <= _LARGEST_BLOCK:
-        return block
-    layout, start = read_header(block)
-    directory = in_order(read_tree(block, start, layout), layout.order, "<")
-    below = directory.get(EXIF)
-    if isinstance(below, dict):
-        below.pop(_MAKER_NOTE, None)
-    return _block(directory)
+    return exif.within(block, exif.LARGEST_IN_JPEG) if block else None
 
 
 def _from_preview(opened: rawpy.RawPy) -> bytes | None:

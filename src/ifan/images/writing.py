@@ -16,6 +16,7 @@ from ifan.errors import OutputError
 from ifan.files import write_atomically
 from ifan.images import exif, heif, jpeg, png, tiff, webp, xmp
 from ifan.images.colour import colour_space
+from ifan.images.comparison import width_beside
 from ifan.images.formats import FORMATS, OUTPUT_SUFFIXES, PictureFormat
 from ifan.images.libvips import explain, forget_errors, to_image
 from ifan.images.metadata import DoesNotFitError, Metadata, into_header
@@ -98,11 +99,14 @@ def encode_photograph(
         OutputError: the format cannot hold the photograph.
     """
     name = picture_format.name
-    _require_room(photograph, picture_format, path)
-    _warn_of_losses(photograph, picture_format)
+    _require_room(photograph, picture_format, path, photograph.width)
     if name in _WITHOUT_GREY:
         photograph = _without_grey_profile(photograph)
     metadata = _upright(photograph, density_in_exif=name in _WITHOUT_DENSITY)
+    too_large: list[str] = []
+    if name == "JPEG":
+        metadata, too_large = jpeg.fitting(metadata)
+    _warn_of_losses(photograph, picture_format, too_large)
     image = into_header(_image_of(photograph, picture_format), metadata)
     data = _save(image, picture_format, metadata, path, quality)
     try:
@@ -140,23 +144,31 @@ def output_format(path: str | os.PathLike[str]) -> PictureFormat:
     return _format_of(path, OUTPUT_SUFFIXES)
 
 
-def require_room_for(photograph: Photograph, path: str | os.PathLike[str]) -> None:
+def require_room_for(
+    photograph: Photograph, path: str | os.PathLike[str], *, beside_another: bool = False
+) -> None:
     """Refuse a name whose format cannot hold the photograph, before any work is done on it.
+
+    Args:
+        photograph: what is to be written.
+        path: where to.
+        beside_another: whether it is to be half of a comparison (`side_by_side`).
 
     Raises:
         OutputError: the suffix is unknown, the photograph is too large for the format, or
             transparency would be lost.
     """
-    _require_room(photograph, output_format(path), path)
+    width = width_beside(photograph.width) if beside_another else photograph.width
+    _require_room(photograph, output_format(path), path, width)
 
 
 def _require_room(
-    photograph: Photograph, picture_format: PictureFormat, path: str | os.PathLike[str]
+    photograph: Photograph, picture_format: PictureFormat, path: str | os.PathLike[str], width: int
 ) -> None:
     if _is_transparent(photograph) and not picture_format.has_transparency:
         reason = f"{picture_format.name} has no transparency"
         raise OutputError(path, reason, "write a .png or .tif (--format png)")
-    largest = max(photograph.height, photograph.width)
+    largest = max(photograph.height, width)
     if largest > picture_format.largest_side:
         reason = f"{picture_format.name} ends at {picture_format.largest_side} pixels a side"
         raise OutputError(path, f"{reason}, this has {largest}", "write a .png or .tif")
@@ -180,6 +192,8 @@ def _upright(photograph: Photograph, *, density_in_exif: bool) -> Metadata:
         per_inch = old.density.x * 25.4, old.density.y * 25.4
     if old.exif:
         block = exif.mended(old.exif, photograph.height, photograph.width, per_inch)
+        if block is None:
+            _LOG.warning("%s: its EXIF is damaged and left out", photograph.path)
     elif per_inch:
         block = exif.of_density(per_inch)
     packet = xmp.mended(old.xmp, photograph.height, photograph.width)
@@ -192,7 +206,9 @@ def _is_transparent(photograph: Photograph) -> bool:
     return alpha is not None and bool((alpha < WHITE[alpha.dtype]).any())
 
 
-def _warn_of_losses(photograph: Photograph, picture_format: PictureFormat) -> None:
+def _warn_of_losses(
+    photograph: Photograph, picture_format: PictureFormat, too_large: list[str]
+) -> None:
     metadata, name = photograph.metadata, picture_format.name
     held = {
         "iptc": metadata.iptc,
@@ -200,7 +216,7 @@ def _warn_of_losses(photograph: Photograph, picture_format: PictureFormat) -> No
         "extended": metadata.has_extended_xmp,
         "text": any(chunk in png.TEXT for chunk, _ in metadata.png_chunks),
     }
-    lost = [_NAMES[what] for what in _NO_PLACE.get(name, ()) if held[what]]
+    lost = [_NAMES[what] for what in _NO_PLACE.get(name, ()) if held[what]] + too_large
     if not _fits(metadata.icc, photograph):
         lost.append("colour profile for pictures of another kind")
     if _dtype_in(picture_format, photograph.pixels.dtype) != photograph.pixels.dtype:

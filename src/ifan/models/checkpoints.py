@@ -24,7 +24,6 @@ from ifan.models import released
 from ifan.models.configuration import (
     METADATA_KEY,
     REBLURRING_PREFIX,
-    Configuration,
     Description,
 )
 from ifan.models.headers import (
@@ -66,13 +65,16 @@ def load_released_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
             of an IFAN: each one that is missing, unknown or of a wrong shape is named.
     """
     tensors, metadata = _read(Path(path))
+    for name, tensor in tensors.items():
+        if not _holds_weights(tensor):
+            raise not_an_ifan(path, f"{name} is no dense tensor of floating-point numbers")
     network_tensors, reblurring_tensors, markers = released.split_released(tensors)
     try:
-        configuration = released.infer_configuration(network_tensors, markers)
-        description = _described(metadata, configuration)
+        description = _described(metadata, released.infer_description(network_tensors, markers))
+        configuration = description.configuration
         # Without memory of their own: they are given the file's tensors.
         with torch.device("meta"):
-            network = IFAN(**description.configuration.model_dump())
+            network = IFAN(**configuration.model_dump())
         _fill(network, network_tensors)
         reblurring = None
         if reblurring_tensors:
@@ -81,7 +83,7 @@ def load_released_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
                     configuration.width,
                     configuration.iterations,
                     released.infer_reblurring_iterations(reblurring_tensors),
-                    description.configuration.shared_filters,
+                    configuration.shared_filters,
                 )
             _fill(reblurring, reblurring_tensors)
     except KeyError as error:
@@ -96,9 +98,12 @@ def save_released_checkpoint(
     network: IFAN,
     reblurring: ReblurringNetwork | None = None,
     *,
+    sample_bits: int = 8,
     overwrite: bool = False,
 ) -> None:
     """Save in the released form, so that the released implementation loads it too.
+
+    Args as `save_safetensors`.
 
     Raises:
         OutputError: the file exists and `overwrite` is not set, or it cannot be written.
@@ -107,7 +112,7 @@ def save_released_checkpoint(
         f"{released.NETWORK_PREFIX}{name}": tensor
         for name, tensor in (
             released.to_released(network)
-            | released.markers_of(Description.of(network).configuration)
+            | released.markers_of(Description.of(network, sample_bits))
         ).items()
     }
     if reblurring is not None:
@@ -197,13 +202,17 @@ def _tensors_only(path: Path, content: object) -> dict[str, Tensor]:
     return content
 
 
-def _described(metadata: str | None, inferred: Configuration) -> Description:
+def _holds_weights(tensor: Tensor) -> bool:
+    return tensor.layout is torch.strided and tensor.is_floating_point()
+
+
+def _described(metadata: str | None, inferred: Description) -> Description:
     """Return what the metadata say, or else what the shapes and markers do."""
     if metadata is None:
-        return Description(configuration=inferred)
+        return inferred
     description = Description.from_json(metadata)
     for field in ("width", "iterations", "dual_pixel"):
-        said, found = getattr(description.configuration, field), getattr(inferred, field)
+        said, found = (getattr(each.configuration, field) for each in (description, inferred))
         if said != found:
             raise ValueError(f"its metadata say {field} = {said}, its tensors {found}")
     return description

@@ -5,8 +5,8 @@ In memory the modules have readable names, and the filters the order of `ifan.ne
 
 A released file does not say which variant it holds: width, N and dual-pixel follow from the shapes.
 Which reading of the IAC it was trained with shows in no shape. Without a marker it is what the
-released implementation did (shared filters, output activation); a deviation from that is marked by
-one empty tensor each, which the released loader ignores.
+released implementation did (shared filters, output activation), with pictures of 8 bits; a
+deviation from that is marked by one empty tensor each, which the released loader ignores.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ifan.models.configuration import REBLURRING_PREFIX, Configuration
+from ifan.models.configuration import REBLURRING_PREFIX, Configuration, Description
 from ifan.networks import IFAN, ReblurringNetwork
 from ifan.networks.iac import PARTS, released_channel_order
 from ifan.networks.reblurring import COLOURS
@@ -55,6 +55,9 @@ _RESIDUAL_UNIT_NAMES = {".conv1.": ".0.", ".conv2.": ".2."}
 _MARKERS = {"separate_filters": "shared_filters", "no_output_activation": "output_activation"}
 """Tensor that marks a deviation -> field of the configuration that is then False."""
 
+_SIXTEEN_BITS = "sixteen_bits"
+"""Tensor that marks a training with pictures of 16 bits a sample."""
+
 
 def released_name(name: str) -> str:
     """Return the released key, without `module.Network.` or `module.reblurNet.`, of a parameter."""
@@ -84,7 +87,7 @@ def split_released(tensors: State) -> tuple[State, State, set[str]]:
     markers: set[str] = set()
     for key, tensor in tensors.items():
         name = key.removeprefix("module.").removeprefix("Network.")
-        if name in _MARKERS:
+        if name in _MARKERS or name == _SIXTEEN_BITS:
             markers.add(name)
         elif name.startswith(REBLURRING_PREFIX):
             reblurring[name.removeprefix(REBLURRING_PREFIX)] = tensor
@@ -93,8 +96,8 @@ def split_released(tensors: State) -> tuple[State, State, set[str]]:
     return network, reblurring, markers
 
 
-def infer_configuration(network: State, markers: set[str]) -> Configuration:
-    """Read the variant off the shapes and the markers.
+def infer_description(network: State, markers: set[str]) -> Description:
+    """Read the variant off the shapes and the markers, and of the pictures off the latter.
 
     Raises:
         KeyError: a tensor that the shapes are read from is missing.
@@ -109,7 +112,12 @@ def infer_configuration(network: State, markers: set[str]) -> Configuration:
     if views not in (3, 6):
         raise ValueError(f"kconv1_1.0.weight reads {views} channels, neither 3 nor 6")
     readings = {field: marker not in markers for marker, field in _MARKERS.items()}
-    return Configuration(width=width, iterations=iterations, dual_pixel=views == 6, **readings)
+    return Description(
+        configuration=Configuration(
+            width=width, iterations=iterations, dual_pixel=views == 6, **readings
+        ),
+        sample_bits=16 if _SIXTEEN_BITS in markers else 8,
+    )
 
 
 def infer_reblurring_iterations(reblurring: State) -> int:
@@ -150,10 +158,14 @@ def load_released(module: IFAN | ReblurringNetwork, tensors: State) -> None:
 
 
 def to_released(module: IFAN | ReblurringNetwork) -> State:
-    """Return the parameters of `module` by released name without prefix, in released order."""
+    """Return the parameters of `module` by released name without prefix, in released order.
+
+    They are on the CPU, wherever the module is: no file is bound to a device.
+    """
     orders = _channel_orders(module)
     tensors = {}
-    for name, tensor in module.state_dict().items():
+    for name, parameter in module.state_dict().items():
+        tensor = parameter.cpu()
         if name in orders:
             dimension, order = orders[name]
             tensor = tensor.index_select(dimension, order.argsort())
@@ -161,13 +173,12 @@ def to_released(module: IFAN | ReblurringNetwork) -> State:
     return tensors
 
 
-def markers_of(configuration: Configuration) -> State:
-    """Return the empty tensors that mark how a configuration deviates from released ones."""
-    return {
-        marker: torch.empty(0)
-        for marker, field in _MARKERS.items()
-        if not getattr(configuration, field)
-    }
+def markers_of(description: Description) -> State:
+    """Return the empty tensors that mark how a description deviates from released ones."""
+    marks = {
+        marker: not getattr(description.configuration, field) for marker, field in _MARKERS.items()
+    } | {_SIXTEEN_BITS: description.sample_bits == 16}
+    return {marker: torch.empty(0) for marker, deviates in marks.items() if deviates}
 
 
 def _channel_orders(module: IFAN | ReblurringNetwork) -> dict[str, tuple[int, Tensor]]:

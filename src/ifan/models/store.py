@@ -20,7 +20,14 @@ import platformdirs
 
 from ifan.engines.selection import INSTALL, installed
 from ifan.errors import ModelError, OutputError
-from ifan.files import exists, make_folder, require_free, sha256_of, write_atomically
+from ifan.files import (
+    exists,
+    make_folder,
+    remove_leftovers,
+    require_free,
+    sha256_of,
+    write_atomically,
+)
 from ifan.models.catalogue import CatalogueEntry, catalogue, find
 from ifan.models.configuration import Description
 from ifan.models.headers import Header, faults_told, read_header
@@ -152,6 +159,7 @@ class Model:
         from ifan.models.export import export_onnx
 
         make_folder(path.parent)
+        remove_leftovers(path.parent)
         # Two processes may make the same graph at once; either's is right.
         export_onnx(path, network, sample_bits=description.sample_bits, overwrite=True)
 
@@ -225,8 +233,12 @@ def available_models() -> list[Model]:
         if entry.origin == "bundled"
     ]
     folder = models_folder()
-    found = folder.glob(f"*/{WEIGHTS_NAME}")
-    names = sorted(weights.parent.name for weights in found if weights.is_file())
+    try:
+        found = list(folder.glob(f"*/{WEIGHTS_NAME}"))
+        names = sorted(weights.parent.name for weights in found if weights.is_file())
+    except OSError as error:
+        reason = f"cannot be looked into ({error.strerror})"
+        raise ModelError(folder, reason, "check its permissions") from error
     return models + [_model_of_folder(folder / name, name, find(name)) for name in names]
 
 
@@ -266,11 +278,14 @@ def import_model(
     bits = sample_bits or (entry or description).sample_bits
     weights = folder / WEIGHTS_NAME
     save_safetensors(weights, network, reblurring, sample_bits=bits, overwrite=overwrite)
+    (folder / GRAPH_NAME).unlink(missing_ok=True)  # of the weights that were there before
     return _model_of_folder(folder, folder.name, entry)
 
 
 def _refuse_name(name: str, entry: CatalogueEntry | None) -> None:
-    if not _is_name(name) or (entry is not None and entry.origin == "bundled"):
+    if entry is not None and entry.origin == "bundled":
+        raise ModelError(name, "is the name of a bundled model", "give it another --name")
+    if not _is_name(name):
         raise ModelError(
             name,
             "cannot be the name of an imported model",
@@ -414,10 +429,11 @@ def _write_released(model: Model, path: Path, half: bool, overwrite: bool) -> No
     if half:
         reason = "would be of another kind than the released code writes"
         raise OutputError(path, reason, "leave out --half, or use .safetensors")
-    network, reblurring, _ = model.checkpoint
+    network, reblurring, description = model.checkpoint
     from ifan.models.checkpoints import save_released_checkpoint
 
-    save_released_checkpoint(path, network, reblurring, overwrite=overwrite)
+    bits = description.sample_bits
+    save_released_checkpoint(path, network, reblurring, sample_bits=bits, overwrite=overwrite)
 
 
 _WRITERS: dict[str, Callable[[Model, Path, bool, bool], None]] = {

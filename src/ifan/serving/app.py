@@ -98,10 +98,10 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(Problem, _answer_problem)
     app.add_exception_handler(RequestValidationError, _answer_bad_parameter)
     app.add_exception_handler(HTTPException, _answer_routing)
-    app.add_exception_handler(Exception, _answer_accident)
-    app.include_router(_open_routes(house))
-    app.include_router(_routes(house))
-    app.include_router(_job_routes(house))
+    routers = (_open_routes(house), _routes(house), _job_routes(house))
+    for router in routers:
+        app.include_router(router)
+    app.state.routes = [route for router in routers for route in router.routes]
     app.mount("/page", StaticFiles(directory=_PAGE))
     if settings.allowed_origins:
         app.add_middleware(
@@ -132,9 +132,9 @@ def _open_routes(house: House) -> APIRouter:
     @router.get("/readyz", responses=described.problems("not-ready"))
     async def readyz() -> dict[str, str]:
         """Say whether the server takes work."""
-        if house.desk.is_closed or not house.desk.worker.is_ready:
-            detail = "the server is stopping, or its worker is starting"
-            raise Problem("not-ready", detail, "wait", {"Retry-After": "2"})
+        # A worker that is missing is started by the next order: one has to be let through for it.
+        if house.desk.is_closed:
+            raise Problem("not-ready", "the server is stopping", "wait", {"Retry-After": "2"})
         return {"status": "ready"}
 
     return router
@@ -307,11 +307,6 @@ async def _answer_bad_parameter(_: Request, error: Exception) -> Response:
     return bad_parameter(error.errors()[0]).response()
 
 
-async def _answer_accident(_request: Request, _error: Exception) -> Response:
-    """Answer what nobody has thought of; what it was is logged."""
-    return Problem("failed", "something unexpected happened", "tell who runs it").response()
-
-
 async def _answer_routing(request: Request, error: Exception) -> Response:
     """Answer what Starlette says of paths and methods."""
     assert isinstance(error, HTTPException)  # noqa: S101
@@ -326,6 +321,6 @@ async def _answer_routing(request: Request, error: Exception) -> Response:
 
 def _methods_of(request: Request) -> set[str]:
     """Return what can be done at a path; Starlette knows the methods of its first route only."""
-    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    routes = [route for route in request.app.state.routes if isinstance(route, Route)]
     there = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
     return {method for route in there for method in route.methods or ()}

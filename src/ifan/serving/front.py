@@ -87,6 +87,11 @@ class Front:
             await self._app(scope, exchange.receive, exchange.send)
         except Problem as problem:
             await problem.response()(scope, exchange.receive, exchange.send)
+        except Exception:  # what nobody has thought of
+            _LOG.exception("unexpected")
+            if exchange.status == 0:
+                said = Problem("failed", "something unexpected happened", "tell who runs it")
+                await said.response()(scope, exchange.receive, exchange.send)
         finally:
             self._note(scope, exchange.status, time.perf_counter() - begin)
 
@@ -108,7 +113,7 @@ def _require_own(headers: Headers, settings: Settings) -> None:
     this server's address or, by a name of its own that leads here, even read the answers.
     """
     host = headers.get("host", "")
-    if settings.allowed_hosts and _without_port(host) not in settings.allowed_hosts:
+    if settings.allowed_hosts and _without_port(host).lower() not in settings.allowed_hosts:
         remedy = "call it localhost; who runs it can open it to others by an API key"
         raise Problem("forbidden", "the server does not answer to this name", remedy)
     origin = headers.get("origin")

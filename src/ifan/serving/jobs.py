@@ -84,7 +84,9 @@ class Job:
         return self.result
 
     def tell(self, state: State, before: int = 0, problem: Problem | None = None) -> None:
-        """Note how it is going, and let those know who watch."""
+        """Note how it is going, and let those know who watch; when it is over, that stays."""
+        if self.is_over:
+            return
         self._state, self._before, self._problem = state, before, problem
         self._changed.set()
         self._changed = asyncio.Event()

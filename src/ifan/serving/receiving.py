@@ -58,7 +58,9 @@ def _with_fields(parameters: Parameters, fields: Mapping[str, str]) -> Parameter
 def bad_parameter(error: Mapping[str, object]) -> Problem:
     """Say in words what pydantic says of a parameter."""
     place = error["loc"]
-    name = str(place[-1]) if isinstance(place, tuple) and place else "parameters"
+    # Behind the parameter's name stands which of the things that it may be was tried.
+    names = [part for part in place if part != "query"] if isinstance(place, tuple) else []
+    name = str(names[0]) if names else "parameters"
     detail = f"{name[:100]}: {str(error['msg'])[:200].lower()}"
     return Problem("bad-parameter", detail, "see GET /openapi.json for what it may be")
 

@@ -57,8 +57,8 @@ def listen(host: str, port: int) -> socket.socket:
             listening.close()
             raise
         return listening
-    except OSError as error:
-        reason = f"cannot be listened on ({error.strerror})"
+    except (OSError, UnicodeError) as error:  # the latter of what can be no name
+        reason = f"cannot be listened on ({getattr(error, 'strerror', None) or error})"
         raise IfanError(f"{host}:{port}", reason, "choose another --host or --port") from error
 
 

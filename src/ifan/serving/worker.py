@@ -47,6 +47,8 @@ _WORDS = {
     "(--format png)": "(format=png)",
     "by --page 1": "by page=1",
     "--page": "page",
+    "give more --memory or a smaller --working-size": "give a smaller working_size",
+    "close other programs, or give more --memory": "send a smaller one",
     "--working-size": "working_size",
     "choose --precision fp32, or another model": "tell who runs this server",
 }

@@ -13,6 +13,7 @@ LOG_ROOT/IFAN_CVPR2021/<mode>/checkpoint/last.ckpt                all of the run
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -32,6 +33,7 @@ from ifan.training.recipe import Recipe
 
 # These change how a training is run and watched and where its pictures lie, not what it computes.
 _FREE: Any = {
+    "base": True,
     "save_every": True,
     "keep": True,
     "validation": True,
@@ -143,7 +145,7 @@ class RunFolder:
         scores: list[Scored],
         network: DeblurringNetwork,
         reblurring: ReblurringNetwork | None,
-        keep: int,
+        recipe: Recipe,
     ) -> list[Scored]:
         """Keep the weights that were scored last, and of the older ones the best and the newest.
 
@@ -151,20 +153,21 @@ class RunFolder:
             scores: of all that are kept, those of `network` last.
             network: the deblurring network.
             reblurring: the reblurring network.
-            keep: how many older ones stay besides the best.
+            recipe: of the training; says how many older ones stay besides the best.
 
         Returns:
             The scores of those that stay.
         """
         path = self.checkpoints / scores[-1].name
         if isinstance(network, IFAN):
-            save_released_checkpoint(path, network, reblurring, overwrite=True)
+            bits = recipe.sample_bits
+            save_released_checkpoint(path, network, reblurring, sample_bits=bits, overwrite=True)
         else:  # the released layout knows no other network
             data = io.BytesIO()
             torch.save(network.state_dict(), data)
             write_atomically(path, data.getbuffer(), overwrite=True)
         best = best_of(scores)
-        newest = scores[-1 - keep :]
+        newest = scores[-1 - recipe.keep :]
         stay = [scored for scored in scores if scored is best or scored in newest]
         lines = "".join(f"{scored}{' (best)' * (scored is best)}\n" for scored in stay)
         write_atomically(self._list, lines.encode(), overwrite=True)
@@ -180,7 +183,7 @@ class RunFolder:
 
 def best_of(scores: Sequence[Scored]) -> Scored | None:
     """Return the best weights, if any were scored."""
-    scored = [one for one in scores if one.psnr is not None]
+    scored = [one for one in scores if one.psnr is not None and not math.isnan(one.psnr)]
     return max(scored, key=lambda one: one.psnr or 0.0, default=None)
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ifan.datasets.photographs import Photographs, decode
+from ifan.datasets.photographs import Photographs, decode, fingerprint
 from ifan.errors import IfanError
 from ifan.files import is_written
 from ifan.training.batches import Batch, Place, batches, epoch
@@ -66,6 +66,7 @@ class Training:
         self.folder = folder
         self.update = 0
         self._scores: list[Scored] = []
+        self._photographs: str | None = None  # what `fingerprint` says of them
         self._stopped = stopped
         self._workers = workers
         self._fabric = open_fabric(recipe.precision, accelerator)
@@ -98,6 +99,9 @@ class Training:
         if self._any(self._stopped()):  # what was to be prepared may not be complete
             self._save()
             return False
+        if self._owes_validation:
+            self._validate()
+            self._save()
         first = self.update * self.recipe.accumulation
         coming = batches(
             self.recipe,
@@ -142,12 +146,23 @@ class Training:
             photographs = Path(data.photographs)
             processes = max(1, self._workers)
             decode(photographs, self.folder.photographs, processes, self._stopped)
+            if self._stopped():
+                return
+            self._require_same_photographs(photographs)
             if not Photographs(self.folder.photographs, held_out=data.held_out):
                 reason = f"holds no sharp photographs besides {data.held_out} that are kept apart"
                 raise IfanError(photographs, reason, "give more, or a lower data.held_out")
         # Better now than after hours: a validation set that cannot be read.
         next(validation_pictures(self.recipe, self.folder.photographs), None)
         self._observer.begun(self.update)
+
+    def _require_same_photographs(self, photographs: Path) -> None:
+        """Refuse to go on with others, of which some may have been kept apart before."""
+        found = fingerprint(self.folder.photographs)
+        if self._photographs not in (None, found):
+            reason = "does not hold what this run began with: names or sizes differ"
+            raise IfanError(photographs, reason, "give those, or begin anew: --set mode=NAME")
+        self._photographs = found
 
     def _step(self, coming: Iterator[Batch]) -> None:
         """Make one update of the weights."""
@@ -203,6 +218,12 @@ class Training:
         every = settings.last_every if left < settings.last else settings.every
         return left == 0 or self.update == settings.first or self.update % every == 0
 
+    @property
+    def _owes_validation(self) -> bool:
+        """Whether the run that is gone on with failed while it validated."""
+        is_scored = any(scored.update == self.update for scored in self._scores)
+        return self.update > 0 and self._validation_is_due() and not is_scored
+
     def _validate(self) -> None:
         """Score the weights on the validation pictures and keep them; process 0 does it alone."""
         if self._fabric.is_global_zero:
@@ -234,7 +255,7 @@ class Training:
         )
         tasks = self._best_tasks
         self._scores = self.folder.keep_weights(
-            [*others, scored], tasks.network, tasks.reblurring, self.recipe.keep
+            [*others, scored], tasks.network, tasks.reblurring, self.recipe
         )
 
     @property
@@ -258,6 +279,7 @@ class Training:
             "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
             "precision": self._fabric.strategy.precision.state_dict(),
             "average": None if self._average is None else self._average.state_dict(),
+            "photographs": self._photographs,
             "scores": [scored.model_dump() for scored in self._scores],
         }
         self.folder.save(state, self.recipe, best=self._is_best)
@@ -279,6 +301,7 @@ class Training:
         self._fabric.strategy.precision.load_state_dict(state["precision"])
         if self._average is not None:
             self._average.load_state_dict(state["average"])
+        self._photographs = state.get("photographs")
         self._scores = [Scored.model_validate(scored) for scored in state["scores"]]
 
     def _by_first_process(self, task: Callable[[], Any]) -> Any:

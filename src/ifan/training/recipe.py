@@ -35,13 +35,17 @@ from ifan.errors import IfanError
 
 _SUFFIX = ".yaml"
 
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
+
 _SHOWN = (str, int, float, list)
 
 
 class Settings(BaseModel):
     """Base of all parts of a recipe: unknown keys are refused, nothing changes later."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
+    )
 
 
 class Network(Settings):
@@ -117,13 +121,13 @@ class Optimizer(Settings):
 
     name: Literal["radam", "adam", "muon"] = "radam"
     learning_rate: PositiveFloat = 1e-4
-    betas: tuple[Share, Share] = (0.9, 0.999)
+    betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)
     epsilon: PositiveFloat = 1e-8
     weight_decay: NonNegativeFloat = 0.01
     largest_norm: PositiveFloat | None = 0.5
     clip_apart: bool = False
     kernel_learning_rate: PositiveFloat = 0.01
-    kernel_momentum: Share = 0.95
+    kernel_momentum: BelowOne = 0.95
 
 
 class Schedule(Settings):
@@ -327,8 +331,8 @@ class Recipe(Settings):
         return bool(self.losses.disparity) or self.network.dual_pixel
 
     def to_yaml(self) -> str:
-        """Return the recipe, every key of it, as a file."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+        """Return the recipe, every key of it but its base, whose keys these are too, as a file."""
+        return yaml.safe_dump(self.model_dump(mode="json", exclude={"base"}), sort_keys=False)
 
 
 def recipe_names() -> list[str]:

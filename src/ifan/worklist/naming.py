@@ -65,6 +65,11 @@ class Naming:
         return self.folder is None or same_file(self.folder, folder)
 
     @property
+    def tells_apart(self) -> bool:
+        """Whether photographs of different names have results of different names."""
+        return _STEM in self.pattern
+
+    @property
     def adds_nothing(self) -> bool:
         """Whether results are called as the photographs are."""
         return self.pattern == _STEM
@@ -122,15 +127,16 @@ def targets(sources: Sequence[Source], naming: Naming) -> list[Path]:
     plain = {source: naming.target(source) for source in sources}
     rivals: defaultdict[str, set[Path]] = defaultdict(set)
     for source, target in plain.items():
-        rivals[_key(target)].add(source.path)
+        rivals[name_key(target)].add(source.path)
     taken: dict[str, Path] = {}
     found = {}
     # Those that keep their names first.
     for source in sorted(plain, key=lambda source: _changes_suffix(source, plain[source])):
-        shared = len(rivals[_key(plain[source])]) > 1
+        shared = len(rivals[name_key(plain[source])]) > 1
         tag = _tag(source) if shared and _changes_suffix(source, plain[source]) else ""
         for target in _numbered(source, tag, naming):
-            if taken.setdefault(_key(target), target) == target:
+            is_free = taken.setdefault(name_key(target), target) == target
+            if is_free or not naming.tells_apart:  # then the second is refused when its turn comes
                 found[source] = target
                 break
     return [found[source] for source in sources]
@@ -149,6 +155,6 @@ def _tag(source: Source) -> str:
     return f"-{source.path.suffix[1:].lower()}"
 
 
-def _key(path: Path) -> str:
+def name_key(path: Path) -> str:
     """Return what two paths have in common that may be one file on some disk."""
     return unicodedata.normalize("NFC", str(path)).casefold()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ifan.errors import OutputError, PictureError
 from ifan.files import is_folder
-from ifan.images import OUTPUT_SUFFIXES, PictureFormat
+from ifan.images import OUTPUT_SUFFIXES, PictureFormat, is_picture_name
 from ifan.results import RESULT_INFIX
 from ifan.worklist.naming import Naming, Source, parse_pattern, targets, without_results
 from ifan.worklist.searching import fixed_part, is_pattern, matches, photographs_in
@@ -45,7 +45,7 @@ def plan(
         ValueError: `name` is none.
     """
     inputs = list(dict.fromkeys(inputs))
-    if STREAM in inputs or output == STREAM or (output is not None and _is_file(output)):
+    if STREAM in inputs or output == STREAM or _is_file(output, inputs):
         if name is not None:
             raise ValueError(f"{name!r} is for results whose names are not given")
         return [_single(inputs, output, picture_format)]
@@ -63,7 +63,7 @@ def plan(
 def _single(inputs: list[Path], output: Path | None, picture_format: PictureFormat | None) -> Task:
     """Return the task of one photograph whose result has a name, or of a stream."""
     target = STREAM if output is None else output
-    if len(inputs) > 1 or is_folder(inputs[0]) or is_pattern(inputs[0]):
+    if not _is_one(inputs):
         if STREAM in inputs:
             raise OutputError("standard input", "is given with other inputs", "give it alone")
         where, what = target, "is the name of a picture"
@@ -73,9 +73,10 @@ def _single(inputs: list[Path], output: Path | None, picture_format: PictureForm
         raise OutputError(where, reason, "give the name of a folder")
     if target == STREAM:
         return Task(inputs[0], target, format=picture_format.name if picture_format else None)
-    if not _is_file(target):
-        reason = "is a folder, and what comes from standard input has no name"
-        raise OutputError(target, reason, "give the name of a file")
+    if not _is_file(target, inputs):
+        what = "is a folder" if is_folder(target) else "has no suffix"
+        reason = f"{what}, and what comes from standard input has no name"
+        raise OutputError(target, reason, "give the name of a file, as sharp.jpg")
     meant = OUTPUT_SUFFIXES.get(target.suffix.lower())
     if picture_format and meant and meant is not picture_format:
         reason = f"is no name for {picture_format.name}"
@@ -107,9 +108,16 @@ def _sources(given: Path, recursive: bool, naming: Naming) -> list[Source]:
     return [Source(given, given.parent, _nothing(given))]
 
 
-def _is_file(output: Path) -> bool:
-    """Whether `-o` means a file: it has a suffix and is no folder."""
-    return bool(output.suffix) and not is_folder(output)
+def _is_file(output: Path | None, inputs: list[Path]) -> bool:
+    """Whether `-o` means a file: it has a suffix, for several results a picture's; is no folder."""
+    if output is None or not output.suffix or is_folder(output):
+        return False
+    return _is_one(inputs) or is_picture_name(output)
+
+
+def _is_one(inputs: list[Path]) -> bool:
+    """Whether the inputs are one photograph, or a stream."""
+    return len(inputs) == 1 and not is_folder(inputs[0]) and not is_pattern(inputs[0])
 
 
 def _missed(error: OSError) -> Source:

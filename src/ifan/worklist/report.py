@@ -31,16 +31,22 @@ class Report:
         self._path = path
         try:
             self._file = path.open("a+b", buffering=0)
-            self._file.seek(0)
-            is_report = self._file.read(1) in (b"", b"{")
-            # A line that a full disk cut short stays a line of its own.
-            self._file.seek(max(0, self._file.seek(0, os.SEEK_END) - 1))
-            self._start = b"" if self._file.read(1) in (b"", b"\n") else b"\n"
+            is_report, self._start = self._looked_into()
         except OSError as error:
             raise self._failure(error) from error
         if not is_report:
             self._file.close()
             raise OutputError(path, "is there and is no report", "give another name")
+
+    def _looked_into(self) -> tuple[bool, bytes]:
+        """Return whether lines may be added to what is there, and what has to come before them."""
+        if not self._file.seekable():  # a pipe
+            return True, b""
+        self._file.seek(0)
+        is_report = self._file.read(1) in (b"", b"{")
+        # A line that a full disk cut short stays a line of its own.
+        self._file.seek(max(0, self._file.seek(0, os.SEEK_END) - 1))
+        return is_report, b"" if self._file.read(1) in (b"", b"\n") else b"\n"
 
     def __enter__(self) -> Self:
         """Return the report."""

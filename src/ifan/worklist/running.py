@@ -34,6 +34,7 @@ from ifan.images import (
     write_photograph,
 )
 from ifan.worklist.faults import forget_variables, told
+from ifan.worklist.naming import name_key
 from ifan.worklist.overlap import Steps, one_by_one, overlapped
 from ifan.worklist.tasks import STREAM, Outcome, Task
 
@@ -169,12 +170,14 @@ class _Work:
         self._require_targets(piece)
         if piece.is_kept:
             piece.sharp = self._result(piece)
-        elif self._strength == 0:
+            return None
+        views = {"left": task.left, "right": task.right}
+        sides = {name: self._photograph(path) for name, path in views.items() if path}
+        renditions = self._deblurrer.renditions(piece.photograph, **sides)
+        if self._strength == 0:
             piece.sharp = piece.photograph
         else:
-            views = {"left": task.left, "right": task.right}
-            sides = {name: self._photograph(path) for name, path in views.items() if path}
-            piece.renditions = self._deblurrer.renditions(piece.photograph, **sides)
+            piece.renditions = renditions
         return None
 
     def _deblur(self, piece: _Piece) -> None:
@@ -217,11 +220,12 @@ class _Work:
     def _require_name(self, task: Task) -> None:
         """Refuse a task whose results would go where another's go, or replace a photograph."""
         results = {_real(path): path for path in self._results(task)}
-        clash = next((result for result in results if result in self._taken), None)
+        names = {name_key(Path(real)): path for real, path in results.items()}
+        clash = next((name for name in names if name in self._taken), None)
         if clash is not None:
-            reason = f"would get the same result file as {self._taken[clash]}: {results[clash]}"
+            reason = f"would get the same result file as {self._taken[clash]}: {names[clash]}"
             raise OutputError(task.source, reason, "deblur the two into different folders")
-        self._taken |= dict.fromkeys(results, task.source)
+        self._taken |= dict.fromkeys(names, task.source)
         replaced = [self._photographs[result] for result in results if result in self._photographs]
         if self._overwrite and replaced:
             reason = "is one of the photographs, which results never replace"
@@ -234,7 +238,8 @@ class _Work:
         if results:
             make_folder(task.target.parent)
         for path in results:
-            require_room_for(piece.photograph, path)
+            is_comparison = path != task.target
+            require_room_for(piece.photograph, path, beside_another=is_comparison)
             if any(view and same_file(view, path) for view in (task.source, task.left, task.right)):
                 raise OutputError(path, "is the photograph itself", _OTHER_NAME)
             if not (piece.is_kept and path == task.target):
@@ -274,7 +279,7 @@ def _step_outcome(step: Callable[[_Piece], Outcome | None], piece: _Piece) -> Ou
 
 def _has_result(task: Task) -> bool:
     """Whether the result of a task is there already, and is not the photograph itself."""
-    there = task.source == STREAM or exists(task.source)
+    there = task.target != STREAM and (task.source == STREAM or exists(task.source))
     return there and is_written(task.target) and not same_file(task.source, task.target)
 
 

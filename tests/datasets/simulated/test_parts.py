@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,7 +16,7 @@ from ifan.datasets.simulated.depths import (
     things,
 )
 from ifan.datasets.simulated.noise import smooth_noise
-from ifan.datasets.simulated.outlines import OUTLINES, hairy
+from ifan.datasets.simulated.outlines import OUTLINES, blob, hairy, ragged
 from ifan.optics import (
     PointSpreadFunction,
     ToneCurve,
@@ -63,7 +65,7 @@ def test_windows_are_taken_where_a_photograph_is_sharp(photographs):
     half = (blurred(photographs[0], 3) * 255).astype(np.uint8)
     half[:, 130:] = photographs[0][:, 130:]
     random = np.random.default_rng(0)
-    windows = [sharp_window([half], random, 60, 60, 1.0) for _ in range(30)]
+    windows = [sharp_window([half], random, 60, 60, (1.0, 1.0)) for _ in range(30)]
     assert sum(window.columns[0] >= 100 for window in windows) >= 25
 
 
@@ -87,7 +89,7 @@ def test_scaling_down_by_a_whole_factor_averages_squares():
 @settings(max_examples=40, deadline=None)
 @given(st.sampled_from(OUTLINES), seeds, st.integers(8, 120), st.integers(8, 120))
 def test_outlines_are_opacities(outline, seed, height, width):
-    opacity = outline(np.random.default_rng(seed), height, width)
+    opacity = outline(np.random.default_rng(seed), height, width, (1.0, 5.0))
     assert opacity.shape == (height, width)
     assert opacity.dtype == np.float32
     assert opacity.min() >= 0
@@ -96,12 +98,14 @@ def test_outlines_are_opacities(outline, seed, height, width):
 
 @pytest.mark.parametrize("outline", OUTLINES)
 def test_outlines_cover_something_and_not_everything(outline):
-    covered = [outline(np.random.default_rng(seed), 120, 140).mean() for seed in range(20)]
+    covered = [
+        outline(np.random.default_rng(seed), 120, 140, (1.0, 5.0)).mean() for seed in range(20)
+    ]
     assert 0.01 < np.mean(covered) < 0.5
 
 
 def test_hair_is_partly_transparent():
-    opacity = hairy(np.random.default_rng(0), 200, 200)
+    opacity = hairy(np.random.default_rng(0), 200, 200, (1.0, 5.0))
     assert ((opacity > 0.1) & (opacity < 0.9)).mean() > 0.01
 
 
@@ -113,7 +117,7 @@ def test_noise_has_the_period_and_the_size_it_says():
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.sampled_from((*BACKDROPS, things)), seeds, st.floats(0.3, 15))
+@given(st.sampled_from((*BACKDROPS, partial(things, things_px=(2, 8)))), seeds, st.floats(0.3, 15))
 def test_backdrops_lie_behind_one_another_and_show_the_photograph(backdrop, seed, largest):
     random = np.random.default_rng(seed)
     colour = random.random((50, 60, 3), np.float32)
@@ -129,7 +133,7 @@ def test_what_has_a_colour_of_its_own_has_a_distance_of_its_own():
     random = np.random.default_rng(0)
     colour = random.uniform(0.1, 0.15, (64, 64, 3)).astype(np.float32)
     colour[:, 28:36] += 0.6
-    cocs = np.array([visible_coc(things(random, colour, 8.0), margin=0) for _ in range(40)])
+    cocs = np.array([visible_coc(things(random, colour, 8.0, (2, 8)), margin=0) for _ in range(40)])
     left, bar, right = (cocs[:, :, column] for column in (24, 32, 40))
     assert np.abs(left - bar).mean() > 2 * np.abs(left - right).mean()
 
@@ -187,6 +191,38 @@ def test_what_is_filled_in_continues_what_is_known():
 
 
 def test_light_is_what_pieces_are_in(photographs):
-    window = sharp_window(photographs, np.random.default_rng(1), 40, 50, 1.0)
+    window = sharp_window(photographs, np.random.default_rng(1), 40, 50, (1.0, 1.0))
     found = window.colour(40, 50, ToneCurve(1.4))
     np.testing.assert_allclose(found, linear_light(window.pixels) ** (1 / 1.4), rtol=1e-5)
+
+
+def test_the_finer_things_are_told_apart_the_less_ground_goes_with_them():
+    """Ground at each side of a thin bar that is at the bar's distance, in pixels."""
+
+    def rim(things_px):
+        random = np.random.default_rng(0)
+        colour = random.uniform(0.1, 0.11, (64, 64, 3)).astype(np.float32)
+        colour[:, 31:34] += 0.6
+        cocs = [visible_coc(things(random, colour, 8.0, things_px), margin=0) for _ in range(40)]
+        same = np.array(cocs) == np.array(cocs)[:, :, 32:33]
+        return same[:, :, 16:48].sum(axis=2).mean() - 3
+
+    assert rim((2, 2)) < rim((8, 8)) - 2
+
+
+@pytest.mark.parametrize("photograph", [(512, 768), (1200, 1600)])
+def test_pieces_are_scaled_by_what_is_allowed_or_not_at_all(photograph):
+    random = np.random.default_rng(0)
+    noise = random.integers(0, 256, (*photograph, 3), np.uint8)
+    for _ in range(30):
+        window = sharp_window([noise], random, 360, 360, (0.4, 0.66))
+        zoom = 360 / window.pixels.shape[0]
+        assert zoom == 1 if min(photograph) < 360 / 0.66 else 0.399 < zoom < 0.661
+
+
+@pytest.mark.parametrize("outline", [blob, ragged])
+def test_edges_are_as_wide_as_was_asked_for(outline):
+    for seed in range(10):
+        wide = outline(np.random.default_rng(seed), 80, 80, (4, 4))
+        hard = outline(np.random.default_rng(seed), 80, 80, (1, 1))
+        assert ((hard > 0) & (hard < 1)).sum() < 0.6 * ((wide > 0) & (wide < 1)).sum()

@@ -149,6 +149,10 @@ def random_camera(random: np.random.Generator, settings: Simulation, *, sharp: b
     fringe = 0.0
     if random.random() < settings.fringed_share and not sharp:
         fringe = random.uniform(-settings.fringe_px, settings.fringe_px)
+    red = -fringe
+    # A share of 0 draws nothing: scenes are then those that there were without it.
+    if settings.achromatic_share and random.random() < settings.achromatic_share:
+        red = fringe
     radial, corner = 0.0, 1.0
     if random.random() < settings.distorted_share:
         radial = random.uniform(-MOST_DISTORTION, MOST_DISTORTION)
@@ -157,7 +161,7 @@ def random_camera(random: np.random.Generator, settings: Simulation, *, sharp: b
     compressed = random.random() < settings.compressed_share
     return Camera(
         psf=psf,
-        chromatic_shift=(-fringe, 0.0, fringe),
+        chromatic_shift=(red, 0.0, fringe),
         distortion=Distortion(radial=radial),
         vignetting=Vignetting(corner=corner),
         sensor=Sensor(

@@ -99,7 +99,7 @@ def sharp_window(
     random: np.random.Generator,
     height: int,
     width: int,
-    smallest_zoom: float,
+    zooms: tuple[float, float],
 ) -> Window:
     """Choose a random piece that is likely to be sharp, for a picture of height x width.
 
@@ -108,7 +108,8 @@ def sharp_window(
         random: what decides.
         height: of the picture.
         width: of the picture.
-        smallest_zoom: the piece is so large that it has to be scaled by this factor to 1.
+        zooms: the piece is so large that it has to be scaled by a factor between these two; of a
+            photograph that is too small for that, it is taken as it is.
 
     Raises:
         ValueError: a photograph that is no HxWx3.
@@ -116,7 +117,7 @@ def sharp_window(
     best, best_sharpness = None, -1.0
     for _ in range(TRIES):
         number = int(random.integers(len(photographs)))
-        window = _random_window(number, photographs[number], random, (height, width), smallest_zoom)
+        window = _random_window(number, photographs[number], random, (height, width), zooms)
         found = sharpness(window.pixels)
         if found > best_sharpness:
             best, best_sharpness = window, found
@@ -152,15 +153,16 @@ def _random_window(
     photograph: Photograph,
     random: np.random.Generator,
     size: tuple[int, int],
-    smallest_zoom: float,
+    zooms: tuple[float, float],
 ) -> Window:
     """Choose what becomes a picture of `size` when it is scaled by a random zoom."""
     if photograph.ndim != 3 or photograph.shape[2] != 3:
         raise ValueError(f"a photograph must be HxWx3, not {photograph.shape}")
     height, width = size
     has = max(photograph.shape[0], height), max(photograph.shape[1], width)
-    lowest = max(smallest_zoom, height / has[0], width / has[1])
-    zoom = random.uniform(lowest, 1)
+    smallest, largest = zooms
+    lowest = max(smallest, height / has[0], width / has[1])
+    zoom = random.uniform(lowest, largest) if lowest <= largest else 1.0
     rows, columns = (
         _random_interval(random, min(round(wanted / zoom), available), available)
         for wanted, available in zip(size, has, strict=True)

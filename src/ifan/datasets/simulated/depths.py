@@ -62,15 +62,18 @@ def steps(random: np.random.Generator, colour: Array, largest: float) -> list[La
     return layers
 
 
-def things(random: np.random.Generator, colour: Array, largest: float) -> list[Layer]:
+def things(
+    random: np.random.Generator, colour: Array, largest: float, things_px: tuple[int, int]
+) -> list[Layer]:
     """Two to five distances whose edges are those of what the photograph shows.
 
     What has one colour is one thing, as leaves before the ground or branches before the sky are,
-    however thin; further behind, its surroundings go on. The target stays as it is.
+    unless thinner than `things_px`; further behind, its surroundings go on. The target stays as it
+    is.
     """
     height, width = colour.shape[:2]
     shade = np.sqrt(colour) @ random.standard_normal(3).astype(np.float32)
-    shade = _blurry(shade, halvings=int(random.integers(1, 4)))
+    shade = _blurry(shade, halvings=_drawn_power(random, things_px))
     place = smooth_noise(random, height, width, random.uniform(0.25, 0.8) * min(height, width))
     field = shade / max(float(shade.std()), 1e-6) + random.uniform(0.6, 3) * place
     count = int(random.integers(2, 6))
@@ -84,6 +87,12 @@ def things(random: np.random.Generator, colour: Array, largest: float) -> list[L
             opacity = _continued_opacity(seen, coc > own) if layers else None
             layers.append(Layer(filled(colour, seen), float(own), opacity))
     return layers
+
+
+def _drawn_power(random: np.random.Generator, limits: tuple[int, int]) -> int:
+    """Draw a power of two between two limits and return its exponent."""
+    lowest, highest = (limit.bit_length() - 1 for limit in limits)
+    return int(random.integers(lowest, highest + 1))
 
 
 BACKDROPS: tuple[Backdrop, ...] = (plane, ramp, hills, steps)

@@ -9,23 +9,27 @@ import numpy.typing as npt
 from numba import njit
 
 from ifan.datasets.simulated.noise import smooth_noise
+from ifan.datasets.simulated.settings import log_uniform
 
 Array = npt.NDArray[np.float32]
-Outline = Callable[[np.random.Generator, int, int], Array]
+EdgePx = tuple[float, float]
+"""Range of how wide soft edges are, in pixels."""
+
+Outline = Callable[[np.random.Generator, int, int, EdgePx], Array]
 
 
-def random_outline(random: np.random.Generator, height: int, width: int) -> Array:
+def random_outline(random: np.random.Generator, height: int, width: int, edge_px: EdgePx) -> Array:
     """Return the opacity of a random cut-out, HxW in [0, 1]."""
     outline = OUTLINES[int(random.integers(len(OUTLINES)))]
-    return outline(random, height, width)
+    return outline(random, height, width, edge_px)
 
 
-def blob(random: np.random.Generator, height: int, width: int) -> Array:
-    """A round thing, with an edge that is between sharp and a few pixels soft."""
-    return _soft(_blob_distance(random, height, width), random)
+def blob(random: np.random.Generator, height: int, width: int, edge_px: EdgePx) -> Array:
+    """A round thing with a soft edge."""
+    return _soft(_blob_distance(random, height, width), random, edge_px)
 
 
-def ragged(random: np.random.Generator, height: int, width: int) -> Array:
+def ragged(random: np.random.Generator, height: int, width: int, edge_px: EdgePx) -> Array:
     """A thing with an outline as of rock, foliage or torn paper: noise of three sizes."""
     distance = _blob_distance(random, height, width)
     period = random.uniform(16, 40)
@@ -34,10 +38,10 @@ def ragged(random: np.random.Generator, height: int, width: int) -> Array:
         fineness = 2.0**octave
         noise = smooth_noise(random, height, width, max(period / fineness, 2))
         distance = distance + roughness / fineness * noise
-    return _soft(distance, random)
+    return _soft(distance, random, edge_px)
 
 
-def bar(random: np.random.Generator, height: int, width: int) -> Array:
+def bar(random: np.random.Generator, height: int, width: int, _: EdgePx) -> Array:
     """A straight thing that crosses the picture: a post, a branch, a wire."""
     y, x = _from(random, height, width)
     angle = random.uniform(0, np.pi)
@@ -46,11 +50,11 @@ def bar(random: np.random.Generator, height: int, width: int) -> Array:
     return np.asarray(np.clip(half_width - across + 0.5, 0, 1), np.float32)
 
 
-def hairy(random: np.random.Generator, height: int, width: int) -> Array:
+def hairy(random: np.random.Generator, height: int, width: int, edge_px: EdgePx) -> Array:
     """A round thing with hair: strands from its edge, many of them thinner than a pixel."""
     middle = _middle(random, height, width)
     radii = _radii(random, height, width)
-    opacity = _soft(_distance_to(middle, radii, height, width), random)
+    opacity = _soft(_distance_to(middle, radii, height, width), random, edge_px)
     count = int(random.integers(60, 250))
     angle = random.uniform(0, 2 * np.pi, count)
     direction = np.stack((np.sin(angle), np.cos(angle)), axis=1)
@@ -63,7 +67,7 @@ def hairy(random: np.random.Generator, height: int, width: int) -> Array:
     return _with_strands(opacity, roots, bends, tips, thickness)
 
 
-def grass(random: np.random.Generator, height: int, width: int) -> Array:
+def grass(random: np.random.Generator, height: int, width: int, _: EdgePx) -> Array:
     """Blades that grow from the lower edge."""
     count = int(random.integers(10, 60))
     bottom = float(height)
@@ -124,9 +128,9 @@ def _blob_distance(random: np.random.Generator, height: int, width: int) -> npt.
     return _distance_to(middle, _radii(random, height, width), height, width)
 
 
-def _soft(distance: npt.NDArray[np.float64], random: np.random.Generator) -> Array:
-    """Turn a distance into an opacity; the edge is one to five pixels wide."""
-    edge = np.exp(random.uniform(0, np.log(5)))
+def _soft(distance: npt.NDArray[np.float64], random: np.random.Generator, edge_px: EdgePx) -> Array:
+    """Turn a distance into an opacity, with an edge of a random width."""
+    edge = log_uniform(random, edge_px)
     return np.asarray(np.clip(distance / edge + 0.5, 0, 1), np.float32)
 
 

@@ -24,7 +24,7 @@ from ifan.optics import Layer, ToneCurve
 Array = npt.NDArray[np.float32]
 
 SHARP_COC_PX = 0.4
-"""The largest |coc| of a scene without defocus: less than half a pixel, which blurs nothing."""
+"""The largest |coc| of a scene without defocus: less than half a pixel blurs next to nothing."""
 
 BRIGHT = 0.8
 """Linear light from which on a photograph may have cut off what was brighter."""
@@ -132,7 +132,7 @@ class SceneSimulator:
         # A share of 0 draws nothing: scenes are then those that there were without it.
         share = self.settings.things_share
         if share and random.random() < share:
-            backdrop = things
+            return things(random, colour, largest, self.settings.things_px), "things"
         return backdrop(random, colour, largest), backdrop.__name__
 
     def _cut_outs(
@@ -157,14 +157,17 @@ class SceneSimulator:
             surface: float | Array = float(coc)
             if random.random() < 0.2:
                 surface = slanted(random, size, (max(coc - 0.2 * largest, -largest), coc))
-            layers.append(Layer(colour, surface, random_outline(random, *size)))
+            layers.append(
+                Layer(colour, surface, random_outline(random, *size, self.settings.edge_px))
+            )
         return layers
 
     def _piece(
         self, random: np.random.Generator, size: tuple[int, int], tone: ToneCurve
     ) -> tuple[Window, Array]:
         """Cut a sharp piece out of a photograph; in half of them bright light is brighter."""
-        window = sharp_window(self.photographs, random, *size, self.settings.smallest_zoom)
+        zooms = self.settings.smallest_zoom, self.settings.largest_zoom
+        window = sharp_window(self.photographs, random, *size, zooms)
         colour = window.colour(*size, tone)
         if random.random() < 0.5:
             gain = log_uniform(random, (1, self.settings.highlight_gain))

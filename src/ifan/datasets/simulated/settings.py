@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, m
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+_RANGES = (*("coc_px", "things_px", "edge_px", "electrons", "read_noise", "tone", "jpeg_quality"),)
+
+
 class Simulation(BaseModel):
     """Settings of simulated scenes; each scene draws its own values from these ranges.
 
@@ -22,15 +25,24 @@ class Simulation(BaseModel):
         sharp_share: how many of the scenes have no defocus, only noise.
         things_share: how many have their photograph at several distances, whose edges are those of
             what it shows; the others know nothing of what is on it.
+        things_px: what is thinner is not told apart in these: range of the powers of two that are
+            drawn. Around what is thin, about as much of the ground is at its distance.
         occluded_share: how many have cut-outs of other photographs in front.
         most_occluders: the largest number of them.
-        smallest_zoom: photographs are scaled by this factor to 1.
+        edge_px: range of how wide the edges of round, ragged and hairy ones are, in the target too.
+        smallest_zoom: photographs are scaled by this factor to `largest_zoom`, or not at all if
+            they are too small for that.
+        largest_zoom: at most 1. Between 2/3 and 1, some pixels are means of two of the photograph's
+            and others of one, so that sharpness comes in stripes.
         electrons: range of `ifan.optics.Sensor.electrons`.
         read_noise: range of `ifan.optics.Sensor.read_noise`.
         highlight_gain: how many times brighter than white small white spots of a photograph may
             be, as they were before it cut them off; they make bright discs out of focus.
         fringed_share: how many have coloured fringes along defocused edges.
         fringe_px: the largest difference in coc between green and another colour.
+        achromatic_share: how many of the fringed have red and blue in one focus and green in
+            another, which makes fringes of magenta and green; the others have red and blue on
+            opposite sides of green.
         distorted_share: how many have radial distortion and vignetting.
         tone: range of `ifan.optics.ToneCurve.exponent`; another curve than that of the photographs,
             whose own is not known, makes other light of them.
@@ -38,7 +50,7 @@ class Simulation(BaseModel):
         jpeg_quality: range of its quality.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     height: PositiveInt = 256
     width: PositiveInt = 256
@@ -46,14 +58,18 @@ class Simulation(BaseModel):
     coc_px: tuple[PositiveFloat, PositiveFloat] = (1.0, 15.0)
     sharp_share: Share = 0.1
     things_share: Share = 0.3
+    things_px: tuple[PositiveInt, PositiveInt] = (2, 8)
     occluded_share: Share = 0.6
     most_occluders: PositiveInt = 3
+    edge_px: tuple[PositiveFloat, PositiveFloat] = (1.0, 5.0)
     smallest_zoom: Annotated[float, Field(gt=0, le=1)] = 0.5
+    largest_zoom: Annotated[float, Field(gt=0, le=1)] = 1.0
     electrons: tuple[PositiveFloat, PositiveFloat] = (3_000.0, 60_000.0)
     read_noise: tuple[PositiveFloat, PositiveFloat] = (1.0, 4.0)
     highlight_gain: Annotated[float, Field(ge=1)] = 4.0
     fringed_share: Share = 0.2
     fringe_px: Annotated[float, Field(ge=0, le=3)] = 0.5
+    achromatic_share: Share = 0.0
     distorted_share: Share = 0.3
     tone: tuple[PositiveFloat, PositiveFloat] = (0.9, 1.5)
     compressed_share: Share = 0.0
@@ -61,10 +77,12 @@ class Simulation(BaseModel):
 
     @model_validator(mode="after")
     def _ranges_ascend(self) -> Self:
-        for name in ("coc_px", "electrons", "read_noise", "tone", "jpeg_quality"):
+        for name in _RANGES:
             low, high = getattr(self, name)
             if low > high:
                 raise ValueError(f"{name} must go from the smaller to the larger value")
+        if self.smallest_zoom > self.largest_zoom:
+            raise ValueError("smallest_zoom must not exceed largest_zoom")
         if self.jpeg_quality[1] > 100:
             raise ValueError("jpeg_quality is at most 100")
         return self

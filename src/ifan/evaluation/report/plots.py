@@ -69,7 +69,10 @@ def dot_plot(metric: str, series: Sequence[Series]) -> str:
 def _axis(values: Sequence[float]) -> _Axis:
     """Return limits that are multiples of a round step and hold all values."""
     low, high = min(values), max(values)
-    span = (high - low) or abs(high) or 1.0
+    span = high - low
+    if span < 1e-9 * abs(high):  # which the numbers at the axis would not tell
+        span = abs(high)
+    span = span or 1.0
     power = 10.0 ** math.floor(math.log10(span / _TICKS))
     step = next(power * times for times in (1, 2, 5, 10) if span / (power * times) <= _TICKS)
     low, high = math.floor(low / step) * step, math.ceil(high / step) * step

@@ -11,8 +11,9 @@ export class Problem extends Error {
   }
 }
 
+/** Keeps a key, without what no header can hold and nobody sees, as pasted keys may have it. */
 export function useKey(key) {
-  sessionStorage.setItem(KEY, key);
+  sessionStorage.setItem(KEY, key.replace(/[^\x21-\x7e]/g, ""));
 }
 
 function headers() {
@@ -48,28 +49,33 @@ export async function offer() {
   return (await call("v1/models")).json();
 }
 
-export async function defocusMap(file, signal) {
-  return (await call("v1/defocus-map", { method: "POST", body: form(file, {}), signal })).blob();
+export async function defocusMap(file, tell, signal) {
+  return (await post("v1/defocus-map", form(file, {}), tell, signal)).blob();
 }
 
 /** The photograph itself, as a browser can show it. */
-export async function shown(file, signal) {
-  const fields = { strength: 0, format: "webp" };
-  return (await call("v1/deblur", { method: "POST", body: form(file, fields), signal })).blob();
+export async function shown(file, tell, signal) {
+  return (await post("v1/deblur", form(file, { strength: 0, format: "webp" }), tell, signal)).blob();
 }
 
-/** Deblurs a file; tell(state, part, before) hears how it is going. Resolves to a blob and a name. */
-export async function deblur(file, fields, tell, signal) {
-  let job = null;
-  while (job === null) {
+const post = (path, body, tell, signal) => whenFree(() => call(path, { method: "POST", body, signal }), tell, signal);
+
+/** Asks again as long as the server is busy. */
+async function whenFree(ask, tell, signal) {
+  for (;;) {
     try {
-      job = await start(file, fields, tell, signal);
+      return await ask();
     } catch (problem) {
       if (problem.status !== 429) throw problem;
       tell("busy", 0, 0);
       await pause(problem.wait, signal);
     }
   }
+}
+
+/** Deblurs a file; tell(state, part, before) hears how it is going. Resolves to a blob and a name. */
+export async function deblur(file, fields, tell, signal) {
+  const job = await whenFree(() => start(file, fields, tell, signal), tell, signal);
   const end = () => fetch(`v1/jobs/${job}`, { method: "DELETE", headers: headers(), keepalive: true }).catch(() => {});
   try {
     await watch(job, tell, signal);
@@ -82,6 +88,7 @@ export async function deblur(file, fields, tell, signal) {
 
 // The one call by XMLHttpRequest: only that tells how far an upload is.
 function start(file, fields, tell, signal) {
+  signal.throwIfAborted();
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", "v1/jobs");

@@ -66,6 +66,17 @@ function remove(item) {
   else $("#files").focus();
 }
 
+/** Ends what is done for a photograph. One that is sharp already stays. */
+function cancel(item) {
+  if (!item.sharp) {
+    remove(item);
+    return;
+  }
+  item.stop.abort();
+  Object.assign(item, { stop: new AbortController(), state: "done" });
+  render();
+}
+
 // The work: one photograph at a time.
 
 async function work() {
@@ -76,6 +87,7 @@ async function work() {
 }
 
 async function attempt(item, step) {
+  item.problem = null;
   try {
     await step(item);
   } catch (problem) {
@@ -99,8 +111,8 @@ function teller(item) {
 }
 
 async function deblur(item) {
-  item.problem = null;
   item.state = "sending";
+  await readable(item.file);
   if (item.file.size > limit) throw new Error(`is larger than ${Math.round(limit / 1e6)} MB, which is all this server takes`);
   await showBefore(item);
   render();
@@ -113,12 +125,19 @@ async function deblur(item) {
   render();
 }
 
+/** Refuses folders, and files that were changed or removed since they were chosen. */
+async function readable(file) {
+  await file.slice(0, 1).arrayBuffer().catch(() => {
+    throw new Error("cannot be read; choose it again");
+  });
+}
+
 /** Shows the file itself if this browser can, and asks the server for a copy if it cannot. */
 async function showBefore(item) {
   addressOf(item, "before", item.file);
   item.isNative = await canShow(item.urls.before);
   if (!item.isNative) {
-    addressOf(item, "before", await api.shown(item.file, item.stop.signal));
+    addressOf(item, "before", await api.shown(item.file, teller(item), item.stop.signal));
     await canShow(item.urls.before);
   }
   const image = await load(item.urls.before);
@@ -149,7 +168,7 @@ async function toggleMap() {
     await attempt(item, async () => {
       item.state = "deblurring";
       render();
-      addressOf(item, "map", await api.defocusMap(item.file, item.stop.signal));
+      addressOf(item, "map", await api.defocusMap(item.file, teller(item), item.stop.signal));
       await load(item.urls.map);
       item.state = "done";
     });
@@ -161,16 +180,19 @@ async function toggleMap() {
 /** Saves the result in the photograph's own format; makes it first if another one is shown. */
 async function download() {
   const item = chosen;
+  const { strength } = item;
   let result = item.sharp;
-  if (!item.isNative || item.strength < 1) {
-    await attempt(item, async () => {
-      const fields = { strength: item.strength };
-      const made = item.made?.strength === item.strength ? item.made : await api.deblur(item.file, fields, teller(item), item.stop.signal);
-      item.made = { ...made, strength: item.strength };
-      item.state = "done";
-      render();
-    });
-    if (item.problem || item.made?.strength !== item.strength) return;
+  if (!item.isNative || strength < 1) {
+    if (item.made?.strength !== strength) {
+      await attempt(item, async () => {
+        item.state = "sending";
+        render();
+        item.made = { ...(await api.deblur(item.file, { strength }, teller(item), item.stop.signal)), strength };
+        item.state = "done";
+        render();
+      });
+    }
+    if (item.made?.strength !== strength) return;
     result = item.made;
   }
   const link = document.createElement("a");
@@ -180,7 +202,15 @@ async function download() {
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
+let asking = null;
+
+/** Asks for a key, once at a time; resolves to whether one was given. */
 function askForKey() {
+  asking ??= askOnce().finally(() => (asking = null));
+  return asking;
+}
+
+function askOnce() {
   const dialog = $("#ask");
   $("#key").value = dialog.returnValue = "";
   dialog.showModal();
@@ -287,9 +317,19 @@ $("#strength").addEventListener("input", (event) => {
 $("#map").addEventListener("click", toggleMap);
 $("#download").addEventListener("click", download);
 $("#remove").addEventListener("click", () => remove(chosen));
-$("#cancel").addEventListener("click", () => remove(chosen));
+$("#cancel").addEventListener("click", () => cancel(chosen));
 
 // Who leaves wants nothing more: what runs is ended, what is kept is forgotten.
-window.addEventListener("pagehide", () => items.forEach((item) => item.stop.abort()));
+window.addEventListener("pagehide", (event) => {
+  if (!event.persisted) items.forEach((item) => item.stop.abort());
+});
 
-api.offer().then((offer) => (limit = offer.max_upload_bytes), () => {});
+/** Learns how large a file may be, before the first is sent. */
+async function learnLimit() {
+  try {
+    limit = (await api.offer()).max_upload_bytes;
+  } catch (problem) {
+    if (problem.status === 401 && (await askForKey())) await learnLimit();
+  }
+}
+learnLimit();

@@ -1,0 +1,75 @@
+"""What fits into memory is done, what does not is refused before it is begun."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from ifan import budget
+from ifan.budget import Budget
+from ifan.errors import OutOfMemoryError
+
+
+class Hoarder:
+    """A network that keeps memory of the picture before, until it is asked for it."""
+
+    def __init__(self, free, kept):
+        self.free, self.kept = free, kept
+
+    def available(self):
+        return self.free
+
+    def release(self):
+        self.free, self.kept = self.free + self.kept, 0
+
+    def features_bytes(self, pixels):
+        return 10 * pixels
+
+
+@pytest.fixture
+def hoarder(monkeypatch):
+    found = Hoarder(free=100_000_000, kept=900_000_000)
+    monkeypatch.setattr(budget, "available_memory", found.available)
+    return found
+
+
+def rendition(pixels, height, width):
+    return SimpleNamespace(photograph_pixels=pixels, view=np.empty((height, width, 3), np.uint8))
+
+
+def test_what_is_kept_of_the_picture_before_stands_in_no_ones_way(hoarder):
+    Budget(None, on_cpu=True).require(2000, 3000, lambda: hoarder)
+    assert hoarder.kept == 0
+
+
+def test_it_is_kept_as_long_as_there_is_room(hoarder):
+    Budget(None, on_cpu=True).require(1000, 1000, lambda: hoarder)
+    assert hoarder.kept
+
+
+def test_the_network_gets_what_was_kept(hoarder):
+    room = Budget(None, on_cpu=True).for_network(hoarder, rendition(1_000_000, 1000, 1000))
+    assert room == 960_000_000
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        (None, "9000x8000 pixels need at least 2.88 GB of memory, 1.00 GB may be taken"),
+        (0.5e9, "9000x8000 pixels need at least 3.23 GB of memory, 0.50 GB may be taken"),
+    ],
+)
+def test_what_can_never_fit_is_refused_with_the_photographs_size(hoarder, limit, said):
+    with pytest.raises(OutOfMemoryError) as refusal:
+        Budget(limit, on_cpu=True).require(8000, 9000, lambda: hoarder)
+    assert str(refusal.value) == f"network: {said}; close other programs, or give more --memory"
+
+
+def test_a_gpu_has_memory_of_its_own_but_the_photograph_lies_in_the_machines(hoarder):
+    on_gpu = Budget(None, on_cpu=False)
+    assert on_gpu.for_network(hoarder, rendition(10**6, 1000, 1000)) == math.inf
+    with pytest.raises(OutOfMemoryError):
+        on_gpu.require(8000, 9000, lambda: hoarder)
