@@ -41,12 +41,12 @@ def rendition(pixels, height, width):
 
 
 def test_what_is_kept_of_the_picture_before_stands_in_no_ones_way(hoarder):
-    Budget(None, on_cpu=True).require(2000, 3000, lambda: hoarder)
+    Budget(None, on_cpu=True).require(2000, 3000, hoarder)
     assert hoarder.kept == 0
 
 
 def test_it_is_kept_as_long_as_there_is_room(hoarder):
-    Budget(None, on_cpu=True).require(1000, 1000, lambda: hoarder)
+    Budget(None, on_cpu=True).require(1000, 1000, hoarder)
     assert hoarder.kept
 
 
@@ -55,21 +55,28 @@ def test_the_network_gets_what_was_kept(hoarder):
     assert room == 960_000_000
 
 
+def test_a_limit_is_kept_and_costs_nothing_that_is_kept(hoarder):
+    hoarder.free = 5_000_000_000
+    room = Budget(0.8e9, on_cpu=True).for_network(hoarder, rendition(1_000_000, 1000, 1000))
+    assert room == pytest.approx(410_000_000)
+    assert hoarder.kept
+
+
 @pytest.mark.parametrize(
     ("limit", "said"),
     [
-        (None, "9000x8000 pixels need at least 2.88 GB of memory, 1.00 GB may be taken"),
-        (0.5e9, "9000x8000 pixels need at least 3.23 GB of memory, 0.50 GB may be taken"),
+        (None, "need at least 2.88 GB of memory, 1.00 GB may be taken; close other programs"),
+        (0.5e9, "need at least 3.23 GB of memory, 0.50 GB may be taken; give more --memory"),
     ],
 )
 def test_what_can_never_fit_is_refused_with_the_photographs_size(hoarder, limit, said):
     with pytest.raises(OutOfMemoryError) as refusal:
-        Budget(limit, on_cpu=True).require(8000, 9000, lambda: hoarder)
-    assert str(refusal.value) == f"network: {said}; close other programs, or give more --memory"
+        Budget(limit, on_cpu=True).require(8000, 9000, hoarder)
+    assert str(refusal.value) == f"network: 9000x8000 pixels {said}"
 
 
 def test_a_gpu_has_memory_of_its_own_but_the_photograph_lies_in_the_machines(hoarder):
     on_gpu = Budget(None, on_cpu=False)
     assert on_gpu.for_network(hoarder, rendition(10**6, 1000, 1000)) == math.inf
     with pytest.raises(OutOfMemoryError):
-        on_gpu.require(8000, 9000, lambda: hoarder)
+        on_gpu.require(8000, 9000, hoarder)

@@ -195,7 +195,7 @@ class TestTallPictures:
     @pytest.mark.parametrize("height", [256, 264, 520])
     def test_they_are_as_if_made_at_once(self, monkeypatch, dtype, channels, height):
         deblurrer = Deblurrer(engine="onnxruntime")
-        monkeypatch.setattr(deblurrer, "_network", Mirror())
+        monkeypatch.setattr(deblurrer, "_loaded", Mirror())
         picture = noise((height, 8, *channels), dtype)
         before = picture / np.float32(WHITE[dtype])
         after = before + np.float32(0.5) * ((before[::-1] * np.float32(1.2)).clip(0, 1) - before)

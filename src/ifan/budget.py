@@ -7,7 +7,6 @@ process later, without a word. So the need is compared with what there is.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ifan.engines.memory import available_memory
@@ -30,47 +29,49 @@ large picture takes less time, as it is cut into fewer tiles with wide halos, or
 
 
 class Budget:
-    """Says what fits.
+    """Compares what pictures need with the memory that there is, or that may be taken.
 
     Args:
-        limit: bytes that a picture may take, the program included; None: what there is.
+        limit: bytes that may be taken: on a CPU by the program, elsewhere by the network alone.
+            None: what there is.
         on_cpu: whether the network takes the same memory as the program; a GPU has its own.
     """
 
     def __init__(self, limit: float | None, *, on_cpu: bool) -> None:
         self._limit = limit
+        self._programs = math.inf if limit is None or not on_cpu else limit - _BASE_BYTES
         self._on_cpu = on_cpu
 
-    def require(self, height: int, width: int, network: Callable[[], StagedNetwork]) -> None:
+    def require(self, height: int, width: int, network: StagedNetwork | None) -> None:
         """Refuse a photograph for which memory does not suffice, whatever the network takes.
 
         Args:
             height: of the photograph.
             width: of the photograph.
-            network: gives back what it keeps for the next picture, if that is what it takes.
+            network: if it is loaded: what it keeps for the next picture is given back if need be.
 
         Raises:
             OutOfMemoryError: memory does not suffice.
         """
         needed = _BYTES_PER_PIXEL * height * width
-        if needed <= self._free():
-            return
-        network().release()
-        free = self._free()
+        if needed > available_memory() and network is not None:
+            network.release()
+        free = min(self._programs, available_memory())
         if needed > free:
-            base = _BASE_BYTES if self._limit is not None else 0
+            is_limited = free == self._programs
+            base = _BASE_BYTES if is_limited else 0
             reason = (
                 f"{width}x{height} pixels need at least {(base + needed) / 1e9:.2f} GB of memory, "
                 f"{(base + free) / 1e9:.2f} GB may be taken"
             )
-            remedy = "close other programs, or give more --memory"
+            remedy = "give more --memory" if is_limited else "close other programs"
             raise OutOfMemoryError("network", reason, remedy)
 
     def for_network(self, network: StagedNetwork, rendition: Rendition) -> float:
         """Return the memory in bytes that the network may take for a picture.
 
         Args:
-            network: to be run.
+            network: to be run; what it keeps for the next picture is given back if need be.
             rendition: of the photograph, as the network is to see it.
         """
         if not self._on_cpu:
@@ -78,14 +79,7 @@ class Budget:
         height, width, _ = rendition.view.shape
         enough = _TILE_BYTES + network.features_bytes(height * width)
         needed = _BYTES_PER_PIXEL * rendition.photograph_pixels
-        room = self._free() - needed
-        if room < enough:
+        if available_memory() < min(needed + enough, self._programs):
             network.release()
-            room = self._free() - needed
+        room = min(self._programs, available_memory()) - needed
         return min(room, enough) if self._limit is None else room
-
-    def _free(self) -> float:
-        """Return the memory in bytes that a picture may take besides the program."""
-        if self._limit is None or not self._on_cpu:
-            return available_memory()
-        return min(self._limit - _BASE_BYTES, available_memory())

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from copy import copy
-from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -28,6 +27,9 @@ if TYPE_CHECKING:
 
 Image = NDArray[Any]
 """HxWx3 or HxW; uint8, uint16, or float32 in [0, 1]; sRGB-coded."""
+
+_LOADING = Lock()
+"""Held by the thread that loads a network."""
 
 _MAP_MARGIN = 64
 """Pixels by which a picture is continued on all sides for its defocus map: near a border, the map
@@ -78,15 +80,16 @@ class Deblurrer:
         self.choice = engines.choose(engine, precision, has_graph=self.model.has_graph)
         limit = None if memory is None else memory * 1e9
         self._budget = Budget(limit, on_cpu=self.choice.device == "cpu")
-        self._loading = Lock()
+        self._loaded: StagedNetwork | None = None
 
     def _network(self) -> StagedNetwork:
         """Return the network, which the first of the threads that share this loads."""
-        with self._loading:
+        with _LOADING:
+            if self._loaded is None:
+                self._loaded = self._open_network()
             return self._loaded
 
-    @cached_property
-    def _loaded(self) -> StagedNetwork:
+    def _open_network(self) -> StagedNetwork:
         model = self.model
         engine = engines.open_engine(
             self.choice,
@@ -409,7 +412,7 @@ class Deblurrer:
         size = height, width
         if self._working_size is not None:
             size = tiling.fitted_size(height, width, self._working_size)
-        self._budget.require(height, width, self._network)
+        self._budget.require(height, width, self._loaded)
         return [Rendition(view, *size) for view in views]
 
 

@@ -7,7 +7,9 @@ that line and nothing else; `--debug` shows the traceback.
 from __future__ import annotations
 
 import os
+import traceback
 import unicodedata
+from pathlib import Path
 
 
 class IfanError(Exception):
@@ -52,6 +54,13 @@ class OutOfMemoryError(EngineError):
 
 class DownloadError(IfanError):
     """A download that failed or that is not what was asked for."""
+
+
+def place_of(error: BaseException) -> str:
+    """Say where something unexpected happened, and nothing of what it was done to."""
+    calls = traceback.extract_tb(error.__traceback__)[-3:]
+    places = " > ".join(f"{Path(call.filename).name}:{call.lineno}" for call in calls)
+    return f"{type(error).__name__} at {places}"
 
 
 def in_one_line(text: str) -> str:

@@ -83,6 +83,19 @@ def test_an_overwriting_run_that_was_stopped_is_gone_on_with_by_one_that_is_not(
     assert undone(order) == []
 
 
+def test_what_an_unfinished_run_made_is_old_to_an_overwriting_one_that_was_stopped(order):
+    order.target.write("a.jpg", b"result")
+    batch = Batch(order)
+    batch._journal.begin(batch._settings, anew=False)
+    batch._note(Finished(0, "", 1.0, [record(order, "done")], 0, 0.0))
+    batch._write_down()
+    assert undone(order) == []
+    overwriting = Batch(order._replace(overwrite=True))
+    overwriting._journal.begin(overwriting._settings, anew=True)  # and is stopped at once
+    (again,) = undone(order)
+    assert again.is_begun
+
+
 def test_the_result_of_an_earlier_state_of_what_failed_is_no_strangers_file(order):
     order.target.write("a.jpg", b"result")
     ended(order, record(order, "failed", reason="is damaged", remedy="mend it"))

@@ -78,7 +78,7 @@ def test_what_cannot_be_imported_or_exported(ifan, folder, home):
     for arguments, line in [
         (["import", "none.pth"], "none.pth: does not exist; check the name"),
         (["import", "text.pth"], "text.pth: is "),
-        (["import", WEIGHTS, "--name", "ifan-s"], "ifan-s: cannot be the name of an imported"),
+        (["import", WEIGHTS, "--name", "ifan-s"], "ifan-s: is the name of a bundled model"),
         (["import", WEIGHTS, "--name", "mine"], "already exists; give --overwrite or another"),
         (["export", "ifan-s", "-o", "a.zip"], "a.zip: is of no kind that is written; use .onnx,"),
         (["export", "ifan-s", "-o", "text.pth"], "text.pth: already exists; give --overwrite"),

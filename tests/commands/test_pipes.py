@@ -144,7 +144,7 @@ def test_no_terminals(save, folder):
         (["-", "a.png"], 1, "standard input: is given with other inputs; give it alone"),
         (["a.png", "b.png", "-o", "-"], 1, "standard output: takes one picture"),
         ([".", "-o", "-"], 1, "standard output: takes one picture"),
-        (["-", "-o", "folder"], 1, "folder: is a folder, and what comes from standard input has"),
+        (["-", "-o", "folder"], 1, "folder: has no suffix, and what comes from standard input has"),
         (["a.png", "-o", "-", "--compare"], 2, "--compare writes two pictures"),
         (["a.png", "-o", "-", "--name", "b"], 2, "is for results whose names are not given"),
     ],

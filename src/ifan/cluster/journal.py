@@ -83,14 +83,29 @@ class Journal:
         return settings
 
     def begin(self, settings: Mapping[str, Any], *, anew: bool) -> None:
-        """Write down what the results are made with, and whether all are made anew."""
+        """Write down what the results are made with, and whether all are made anew.
+
+        Then what has been done before is forgotten, but that its results are no stranger's.
+        """
         if anew:
+            self.note_begun(self.begun() | self._made())
             self._target.write(_ANEW, b"")
+            self._target.remove_folder(_PARTS)
+            self._target.remove_folder(_PARCELS)
         self._target.write(_SETTINGS, json.dumps(settings).encode())
 
     def is_anew(self) -> bool:
         """Whether a batch that is not finished makes all anew: what was done before it is old."""
         return self._target.entry(_ANEW) is not None
+
+    def _made(self) -> frozenset[str]:
+        """Return the targets that an unfinished batch has made, or may have."""
+        noted = (record.target for batch in self.records(self.parts()) for record in batch)
+        dealt = (
+            {picture.target for picture in progress.parcel.pictures}.difference(progress.foreign)
+            for progress in self.unfinished()
+        )
+        return frozenset(noted).union(*dealt)
 
     def begun(self) -> frozenset[str]:
         """Return the targets that killed runs may have written."""

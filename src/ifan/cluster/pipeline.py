@@ -228,8 +228,8 @@ class _Lister(Datasource):
             if self._overwrite:
                 return
             journal = Journal(self._target)
-            is_new = not journal.is_anew()
-            is_same = is_new and settings_in(self._target, MANIFEST) == self._settings
+            before = settings_in(self._target, MANIFEST)
+            is_same = before == self._settings and not journal.is_anew()
             for records in records_in(self._target, MANIFEST):
                 # What an --overwrite that was stopped has not reached yet is ours, but is old.
                 yield records if is_same else [r._replace(source_stamp=None) for r in records]

@@ -13,7 +13,6 @@ from ifan.commands import options, stopping
 from ifan.commands.ledger import open_ledger
 from ifan.commands.opening import open_deblurrer
 from ifan.commands.progress import progress_over
-from ifan.errors import OutputError
 from ifan.files import exists, is_folder
 
 if TYPE_CHECKING:
@@ -145,8 +144,6 @@ def _plan(
         return plan(inputs, output, recursive=recursive, name=name, picture_format=chosen)
     except ValueError as error:
         raise typer.BadParameter(f"--name: {error}") from error
-    except OutputError as error:
-        raise typer.BadParameter(str(error)) from error
 
 
 def _require_streams(task: Task, *, compare: bool) -> None:

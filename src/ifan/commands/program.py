@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import os
 import sys
 from typing import Annotated
 
@@ -82,13 +81,13 @@ def run() -> None:
         if debug:
             raise
         _exit(str(error), 1)
-    except OSError as error:  # of files ifan speaks itself; what is left are the streams
+    except OSError as error:  # of most files ifan speaks itself; what is left are mostly streams
         if debug:
             raise
         if error.filename is None:
             _exit(f"output: cannot be written ({error.strerror}); check where it goes", 1)
-        path = os.fspath(error.filename)
-        _exit(f"{path}: cannot be used ({error.strerror}); check it and its permissions", 1)
+        reason = f"cannot be used ({error.strerror})"
+        _exit(f"{error.filename}: {reason}; check it and its permissions", 1)
     except Exception as error:
         if debug:
             raise

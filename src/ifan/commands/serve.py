@@ -100,7 +100,7 @@ def serve(
             api_keys=api_keys or (),
             allowed_origins=allow_origins or (),
             # Where there are no keys, the name is all that tells a page of ours from another's.
-            allowed_hosts=() if api_keys else (*_LOCAL_NAMES, host),
+            allowed_hosts=() if api_keys else (*_LOCAL_NAMES, host.lower()),
             places=places,
             max_upload_bytes=max_upload * _MEGABYTE,
             max_pixels=max_pixels or _MAX_PIXELS,

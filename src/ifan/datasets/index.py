@@ -67,7 +67,10 @@ class Index(BaseModel):
 
     @property
     def blocks(self) -> Sequence[range]:
-        """The numbers of the examples in each part."""
+        """The numbers of the examples in each part.
+
+        Computed anew each time: `model_copy` would take what is cached along.
+        """
         ends = (0, *accumulate(len(part.names) for part in self.parts))
         return [range(*block) for block in pairwise(ends)]
 

@@ -64,7 +64,7 @@ def decode(photographs: Path, folder: Path, processes: int, stopped: Callable[[]
     """
     sources = find_sources(photographs, None)
     index = folder / _INDEX
-    found = [[source.name, source.photograph.stat().st_size] for source in sources]
+    found = _found(sources)
     if is_written(index):
         before = json.loads(index.read_text("utf-8"))
         if before["found"] == found:
@@ -87,14 +87,19 @@ def decode(photographs: Path, folder: Path, processes: int, stopped: Callable[[]
     write_atomically(index, json.dumps(table).encode(), overwrite=True)
 
 
-def fingerprint(folder: Path) -> str:
-    """Return what tells photographs from others: SHA-256 of their names and sizes.
+def fingerprint(photographs: Path) -> str:
+    """Return what tells a folder of photographs from others: SHA-256 of their names and sizes.
 
-    Args:
-        folder: what `decode` made.
+    Raises:
+        IfanError: it cannot be searched, or holds none.
     """
-    found = json.loads((folder / _INDEX).read_text("utf-8"))["found"]
+    found = _found(find_sources(photographs, None))
     return hashlib.sha256(json.dumps(found).encode()).hexdigest()
+
+
+def _found(sources: Sequence[Source]) -> list[list[str | int]]:
+    """Return the names and sizes of photographs."""
+    return [[source.name, source.photograph.stat().st_size] for source in sources]
 
 
 def _decode(folder: Path, source: Source) -> str | None:

@@ -42,7 +42,7 @@ class Curriculum(BaseModel):
         any_after: the part of the training after which they are.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     mean_coc_px: tuple[NonNegativeFloat, PositiveFloat] = (1.0, 4.0)
     last_mean_coc_px: PositiveFloat = 7.0

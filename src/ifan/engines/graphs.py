@@ -18,10 +18,10 @@ def graph_faults_told(graph: Path) -> Iterator[None]:
     """
     try:
         yield
-    except ModelError:
+    except MemoryError:  # which says nothing of the graph
         raise
     except OSError as error:
-        reason = f"cannot be read ({error.strerror})"
+        reason = f"cannot be read ({error.strerror or error})"
         raise ModelError(graph, reason, "check the file") from error
     except Exception as error:  # each library has errors of its own
         remedy = "remove it if it can be made anew, or import or export the model again"

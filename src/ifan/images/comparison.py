@@ -27,7 +27,7 @@ def side_by_side(before: Photograph, after: Photograph) -> Photograph:
     if (old.shape, old.dtype) != (new.shape, new.dtype):
         raise ValueError(f"{old.dtype} {old.shape} beside {new.dtype} {new.shape}")
     white = WHITE[new.dtype]
-    gap = width_beside(after.width) - 2 * after.width
+    gap = _gap(after.width)
     alpha = None
     if before.alpha is not None or after.alpha is not None:
         alpha = _join(_alpha(before, white), _alpha(after, white), gap, white)
@@ -36,7 +36,11 @@ def side_by_side(before: Photograph, after: Photograph) -> Photograph:
 
 def width_beside(width: int) -> int:
     """Return how wide two photographs of a width are beside each other."""
-    return 2 * width + max(_LEAST_GAP, round(_GAP * width))
+    return 2 * width + _gap(width)
+
+
+def _gap(width: int) -> int:
+    return max(_LEAST_GAP, round(_GAP * width))
 
 
 def _alpha(photograph: Photograph, white: float) -> Pixels:

@@ -175,9 +175,13 @@ def within(block: bytes, largest: int) -> bytes | None:
         return block
     try:
         layout, start = read_header(block)
-        directory = in_order(read_tree(block, start, layout), layout.order, "<")
+        tree = read_tree(block, start, layout)
     except StructureError:
         return None
+    # Fields may share their bytes; a file made to explode must not.
+    if size_of(tree) > len(block):
+        return None
+    directory = in_order(tree, layout.order, "<")
     below = directory.get(EXIF)
     if isinstance(below, dict):
         below.pop(_MAKER_NOTE, None)
@@ -295,6 +299,4 @@ def of_density(density: tuple[float, float]) -> bytes:
         y: Field(_RATIONAL, _rational(density[1], layout), 0),
         unit: Field(_SHORT, struct.pack("<H", _INCHES), 0),
     }
-    block = bytearray(struct.pack("<2sHL", b"II", 42, 0))
-    link_to_first(block, append_tree(block, fields, layout), layout)
-    return bytes(block)
+    return of_directory(fields)

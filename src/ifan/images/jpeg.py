@@ -69,21 +69,27 @@ def fitting(metadata: Metadata) -> tuple[Metadata, list[str]]:
     Returns:
         What fits, and the names of what is lost.
     """
-    block, packet, lost = metadata.exif, metadata.xmp, []
-    if metadata.exif is not None and len(metadata.exif) > exif.LARGEST_IN_JPEG:
-        block = exif.within(metadata.exif, exif.LARGEST_IN_JPEG)
-        lost.append("maker notes" if block else f"EXIF metadata ({len(metadata.exif)} bytes)")
-    if packet is not None and len(_XMP + packet) > _LARGEST:
-        lost.append(f"XMP metadata ({len(packet)} bytes)")
-        packet = None
-    return replace(metadata, exif=block, xmp=packet), lost
+    kept, lost = metadata, []
+    block = metadata.exif and exif.within(metadata.exif, exif.LARGEST_IN_JPEG)
+    if block != metadata.exif:
+        lost.append(
+            "maker notes" if block else f"EXIF metadata ({len(metadata.exif or b'')} bytes)"
+        )
+        kept = replace(kept, exif=block)
+    if metadata.xmp and len(_XMP + metadata.xmp) > _LARGEST:
+        lost.append(f"XMP metadata ({len(metadata.xmp)} bytes)")
+        kept = replace(kept, xmp=None)
+    if metadata.iptc and len(iptc.to_photoshop(metadata.iptc)) > _LARGEST:
+        lost.append(f"IPTC records ({len(metadata.iptc)} bytes)")
+        kept = replace(kept, iptc=None)
+    return kept, lost
 
 
 def embed(data: bytes, metadata: Metadata) -> bytes:
     """Put the metadata into a JPEG file that libvips wrote.
 
     Raises:
-        DoesNotFitError: a block is too large. Those of a JPEG photograph never are.
+        DoesNotFitError: a block is too large: `fitting` was not asked, or it is a comment.
     """
     added = [_segment("density", _APP0, _jfif(metadata.density))]
     if metadata.exif:

@@ -248,7 +248,7 @@ def _joined(blocks: dict[bytes, bytes]) -> bytes | None:
 
 def _of_photograph(block: bytes | None) -> bytes | None:
     """Return an EXIF block without its maker notes where these are too large for a photograph."""
-    return exif.within(block, exif.LARGEST_IN_JPEG) if block else None
+    return block and (exif.within(block, exif.LARGEST_IN_JPEG) or block)
 
 
 def _from_preview(opened: rawpy.RawPy) -> bytes | None:

@@ -103,9 +103,7 @@ def encode_photograph(
     if name in _WITHOUT_GREY:
         photograph = _without_grey_profile(photograph)
     metadata = _upright(photograph, density_in_exif=name in _WITHOUT_DENSITY)
-    too_large: list[str] = []
-    if name == "JPEG":
-        metadata, too_large = jpeg.fitting(metadata)
+    metadata, too_large = jpeg.fitting(metadata) if name == "JPEG" else (metadata, [])
     _warn_of_losses(photograph, picture_format, too_large)
     image = into_header(_image_of(photograph, picture_format), metadata)
     data = _save(image, picture_format, metadata, path, quality)

@@ -277,8 +277,9 @@ def import_model(
     make_folder(folder)
     bits = sample_bits or (entry or description).sample_bits
     weights = folder / WEIGHTS_NAME
-    save_safetensors(weights, network, reblurring, sample_bits=bits, overwrite=overwrite)
+    require_free(weights, overwrite=overwrite)
     (folder / GRAPH_NAME).unlink(missing_ok=True)  # of the weights that were there before
+    save_safetensors(weights, network, reblurring, sample_bits=bits, overwrite=overwrite)
     return _model_of_folder(folder, folder.name, entry)
 
 

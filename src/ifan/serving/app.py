@@ -101,7 +101,8 @@ def create_app(settings: Settings) -> FastAPI:
     routers = (_open_routes(house), _routes(house), _job_routes(house))
     for router in routers:
         app.include_router(router)
-    app.state.routes = [route for router in routers for route in router.routes]
+    # FastAPI wraps what it includes, so that its own list does not show these.
+    app.state.routes = [*app.routes, *(route for router in routers for route in router.routes)]
     app.mount("/page", StaticFiles(directory=_PAGE))
     if settings.allowed_origins:
         app.add_middleware(

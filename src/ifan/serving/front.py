@@ -15,6 +15,7 @@ from fastapi import Request
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ifan.errors import place_of
 from ifan.serving.metrics import Metrics
 from ifan.serving.problems import Problem
 from ifan.serving.settings import Settings
@@ -87,8 +88,8 @@ class Front:
             await self._app(scope, exchange.receive, exchange.send)
         except Problem as problem:
             await problem.response()(scope, exchange.receive, exchange.send)
-        except Exception:  # what nobody has thought of
-            _LOG.exception("unexpected")
+        except Exception as error:  # what nobody has thought of
+            _LOG.error("unexpected: %s", place_of(error))
             if exchange.status == 0:
                 said = Problem("failed", "something unexpected happened", "tell who runs it")
                 await said.response()(scope, exchange.receive, exchange.send)

@@ -11,7 +11,6 @@ import logging
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -19,7 +18,14 @@ from pathlib import Path
 from typing import IO, Any, TypeAlias
 
 from ifan.deblurrer import Deblurrer, naming
-from ifan.errors import EngineError, IfanError, OutputError, PictureError, in_one_line
+from ifan.errors import (
+    EngineError,
+    IfanError,
+    OutputError,
+    PictureError,
+    in_one_line,
+    place_of,
+)
 from ifan.images import (
     FORMATS,
     OUTPUT_SUFFIXES,
@@ -47,7 +53,9 @@ _WORDS = {
     "(--format png)": "(format=png)",
     "by --page 1": "by page=1",
     "--page": "page",
-    "give more --memory or a smaller --working-size": "give a smaller working_size",
+    "close other programs, or give more --memory or a smaller --working-size": (
+        "send a smaller one, or give a smaller working_size"
+    ),
     "close other programs, or give more --memory": "send a smaller one",
     "--working-size": "working_size",
     "choose --precision fp32, or another model": "tell who runs this server",
@@ -176,13 +184,6 @@ def _refusal(error: IfanError) -> dict[str, str]:
     return {"kind": kind, "detail": detail, "remedy": in_one_line(remedy)}
 
 
-def _failure(error: BaseException) -> str:
-    """Say where something unexpected happened, and nothing of what it was done to."""
-    calls = traceback.extract_tb(error.__traceback__)[-3:]
-    places = " > ".join(f"{Path(call.filename).name}:{call.lineno}" for call in calls)
-    return f"{type(error).__name__} at {places}"
-
-
 def _answer(workshop: Workshop, order: Mapping[str, Any], files: Files, tell: Tell) -> bytes:
     """Do what is asked; return the file, after the message that announces it."""
     tasks = {"deblur": workshop.deblur, "defocus-map": workshop.map_defocus}
@@ -191,7 +192,7 @@ def _answer(workshop: Workshop, order: Mapping[str, Any], files: Files, tell: Te
     except IfanError as error:
         tell({"refused": _refusal(error)})
     except Exception as error:
-        tell({"failed": _failure(error)})
+        tell({"failed": place_of(error)})
     else:
         tell({"result": {"format": picture_format.name, "size": len(data)}})
         return data

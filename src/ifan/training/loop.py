@@ -66,7 +66,7 @@ class Training:
         self.folder = folder
         self.update = 0
         self._scores: list[Scored] = []
-        self._photographs: str | None = None  # what `fingerprint` says of them
+        self._fingerprint: str | None = None  # of the photographs
         self._stopped = stopped
         self._workers = workers
         self._fabric = open_fabric(recipe.precision, accelerator)
@@ -99,9 +99,6 @@ class Training:
         if self._any(self._stopped()):  # what was to be prepared may not be complete
             self._save()
             return False
-        if self._owes_validation:
-            self._validate()
-            self._save()
         first = self.update * self.recipe.accumulation
         coming = batches(
             self.recipe,
@@ -111,10 +108,13 @@ class Training:
             photographs=self.folder.photographs,
         )
         with closing(coming), closing(self._observer):
-            while self.update < self.recipe.updates:
+            owes = self._owes_validation
+            while owes or self.update < self.recipe.updates:
                 try:
-                    self._step(coming)
+                    if not owes:
+                        self._step(coming)
                     stopping = self._look_around()
+                    owes = False
                 except _DivergenceError:
                     raise
                 except Exception as error:
@@ -145,10 +145,10 @@ class Training:
                 raise IfanError("data.photographs", "is not given", remedy)
             photographs = Path(data.photographs)
             processes = max(1, self._workers)
+            self._require_same_photographs(photographs)
             decode(photographs, self.folder.photographs, processes, self._stopped)
             if self._stopped():
                 return
-            self._require_same_photographs(photographs)
             if not Photographs(self.folder.photographs, held_out=data.held_out):
                 reason = f"holds no sharp photographs besides {data.held_out} that are kept apart"
                 raise IfanError(photographs, reason, "give more, or a lower data.held_out")
@@ -158,11 +158,11 @@ class Training:
 
     def _require_same_photographs(self, photographs: Path) -> None:
         """Refuse to go on with others, of which some may have been kept apart before."""
-        found = fingerprint(self.folder.photographs)
-        if self._photographs not in (None, found):
+        found = fingerprint(photographs)
+        if self._fingerprint not in (None, found):
             reason = "does not hold what this run began with: names or sizes differ"
             raise IfanError(photographs, reason, "give those, or begin anew: --set mode=NAME")
-        self._photographs = found
+        self._fingerprint = found
 
     def _step(self, coming: Iterator[Batch]) -> None:
         """Make one update of the weights."""
@@ -279,7 +279,7 @@ class Training:
             "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
             "precision": self._fabric.strategy.precision.state_dict(),
             "average": None if self._average is None else self._average.state_dict(),
-            "photographs": self._photographs,
+            "photographs": self._fingerprint,
             "scores": [scored.model_dump() for scored in self._scores],
         }
         self.folder.save(state, self.recipe, best=self._is_best)
@@ -301,7 +301,7 @@ class Training:
         self._fabric.strategy.precision.load_state_dict(state["precision"])
         if self._average is not None:
             self._average.load_state_dict(state["average"])
-        self._photographs = state.get("photographs")
+        self._fingerprint = state.get("photographs")
         self._scores = [Scored.model_validate(scored) for scored in state["scores"]]
 
     def _by_first_process(self, task: Callable[[], Any]) -> Any:

@@ -36,6 +36,7 @@ from ifan.errors import IfanError
 _SUFFIX = ".yaml"
 
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
+"""At 1, a moving average would never move."""
 
 _SHOWN = (str, int, float, list)
 

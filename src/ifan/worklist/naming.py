@@ -122,7 +122,8 @@ def targets(sources: Sequence[Source], naming: Naming) -> list[Path]:
 
     Where the format makes one name of `IMG_1.HEIC` and `IMG_1.JPG`, the second has it, as its
     suffix was that of the results before; the first becomes `IMG_1-heic.jpg`. Capitals do not count
-    in that, as many disks do not heed them; what differs in nothing else gets a number.
+    in that, as many disks do not heed them; what differs in nothing else gets a number. Patterns
+    without `{stem}` have one name for all: all but the first are refused when their turn comes.
     """
     plain = {source: naming.target(source) for source in sources}
     rivals: defaultdict[str, set[Path]] = defaultdict(set)
@@ -136,7 +137,7 @@ def targets(sources: Sequence[Source], naming: Naming) -> list[Path]:
         tag = _tag(source) if shared and _changes_suffix(source, plain[source]) else ""
         for target in _numbered(source, tag, naming):
             is_free = taken.setdefault(name_key(target), target) == target
-            if is_free or not naming.tells_apart:  # then the second is refused when its turn comes
+            if is_free or not naming.tells_apart:
                 found[source] = target
                 break
     return [found[source] for source in sources]

@@ -109,7 +109,7 @@ def _sources(given: Path, recursive: bool, naming: Naming) -> list[Source]:
 
 
 def _is_file(output: Path | None, inputs: list[Path]) -> bool:
-    """Whether `-o` means a file: it has a suffix, for several results a picture's; is no folder."""
+    """Whether `-o` means a file: it has a suffix, of a picture if results are several."""
     if output is None or not output.suffix or is_folder(output):
         return False
     return _is_one(inputs) or is_picture_name(output)

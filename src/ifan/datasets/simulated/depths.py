@@ -68,8 +68,8 @@ def things(
     """Two to five distances whose edges are those of what the photograph shows.
 
     What has one colour is one thing, as leaves before the ground or branches before the sky are,
-    unless thinner than `things_px`; further behind, its surroundings go on. The target stays as it
-    is.
+    unless thinner than a power of two in the range `things_px`; further behind, its surroundings go
+    on. The target stays as it is.
     """
     height, width = colour.shape[:2]
     shade = np.sqrt(colour) @ random.standard_normal(3).astype(np.float32)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, m
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-_RANGES = (*("coc_px", "things_px", "edge_px", "electrons", "read_noise", "tone", "jpeg_quality"),)
+_RANGES = ("coc_px", "things_px", "edge_px", "electrons", "read_noise", "tone", "jpeg_quality")
 
 
 class Simulation(BaseModel):
@@ -25,8 +25,8 @@ class Simulation(BaseModel):
         sharp_share: how many of the scenes have no defocus, only noise.
         things_share: how many have their photograph at several distances, whose edges are those of
             what it shows; the others know nothing of what is on it.
-        things_px: what is thinner is not told apart in these: range of the powers of two that are
-            drawn. Around what is thin, about as much of the ground is at its distance.
+        things_px: what is thinner is not told apart in these: range of powers of two. Around what
+            is thin, about as much of the ground is at its distance.
         occluded_share: how many have cut-outs of other photographs in front.
         most_occluders: the largest number of them.
         edge_px: range of how wide the edges of round, ragged and hairy ones are, in the target too.
@@ -85,6 +85,8 @@ class Simulation(BaseModel):
             low, high = getattr(self, name)
             if low > high:
                 raise ValueError(f"{name} must go from the smaller to the larger value")
+        if any(width.bit_count() != 1 for width in self.things_px):
+            raise ValueError("things_px must be powers of two")
         if self.smallest_zoom > self.largest_zoom:
             raise ValueError("smallest_zoom must not exceed largest_zoom")
         if self.jpeg_quality[1] > 100:

@@ -13,11 +13,13 @@ export class Problem extends Error {
 
 /** Keeps a key, without what no header can hold and nobody sees, as pasted keys may have it. */
 export function useKey(key) {
-  sessionStorage.setItem(KEY, key.replace(/[^\x21-\x7e]/g, ""));
+  sessionStorage.setItem(KEY, key.replace(/[^\x20-\x7e\xa1-\xff]/g, "").trim());
 }
 
+export const keyInUse = () => sessionStorage.getItem(KEY);
+
 function headers() {
-  const key = sessionStorage.getItem(KEY);
+  const key = keyInUse();
   return key ? { "X-API-Key": key } : {};
 }
 
@@ -69,6 +71,7 @@ async function whenFree(ask, tell, signal) {
       if (problem.status !== 429) throw problem;
       tell("busy", 0, 0);
       await pause(problem.wait, signal);
+      tell("queued", 0, 0);
     }
   }
 }

@@ -19,6 +19,7 @@ const items = [];
 let chosen = null;
 let isWorking = false;
 let limit = Infinity;
+let learnt; // the limit, before the first photograph is sent
 
 // One photograph: its file, addresses of what is shown, the result, and how it is going.
 
@@ -75,6 +76,7 @@ function cancel(item) {
   item.stop.abort();
   Object.assign(item, { stop: new AbortController(), state: "done" });
   render();
+  item.button.focus();
 }
 
 // The work: one photograph at a time.
@@ -88,11 +90,13 @@ async function work() {
 
 async function attempt(item, step) {
   item.problem = null;
+  const key = api.keyInUse();
   try {
     await step(item);
   } catch (problem) {
     if (problem.name === "AbortError") return;
-    if (problem.status === 401 && (await askForKey())) {
+    // Another answer may have led to a key while this one was on its way.
+    if (problem.status === 401 && (api.keyInUse() !== key || (await askForKey()))) {
       await attempt(item, step);
       return;
     }
@@ -113,6 +117,7 @@ function teller(item) {
 async function deblur(item) {
   item.state = "sending";
   await readable(item.file);
+  await learnt;
   if (item.file.size > limit) throw new Error(`is larger than ${Math.round(limit / 1e6)} MB, which is all this server takes`);
   await showBefore(item);
   render();
@@ -168,7 +173,10 @@ async function toggleMap() {
     await attempt(item, async () => {
       item.state = "deblurring";
       render();
-      addressOf(item, "map", await api.defocusMap(item.file, teller(item), item.stop.signal));
+      const { signal } = item.stop;
+      const map = await api.defocusMap(item.file, teller(item), signal);
+      signal.throwIfAborted();
+      addressOf(item, "map", map);
       await load(item.urls.map);
       item.state = "done";
     });
@@ -319,12 +327,12 @@ $("#download").addEventListener("click", download);
 $("#remove").addEventListener("click", () => remove(chosen));
 $("#cancel").addEventListener("click", () => cancel(chosen));
 
-// Who leaves wants nothing more: what runs is ended, what is kept is forgotten.
+// Who leaves wants nothing more, unless the browser keeps the page to come back to: what runs is ended, what is kept is forgotten.
 window.addEventListener("pagehide", (event) => {
   if (!event.persisted) items.forEach((item) => item.stop.abort());
 });
 
-/** Learns how large a file may be, before the first is sent. */
+/** Learns how large a file may be. */
 async function learnLimit() {
   try {
     limit = (await api.offer()).max_upload_bytes;
@@ -332,4 +340,4 @@ async function learnLimit() {
     if (problem.status === 401 && (await askForKey())) await learnLimit();
   }
 }
-learnLimit();
+learnt = learnLimit();
