@@ -238,3 +238,46 @@ def test_the_page_asks_for_the_key(visit, strict, folder):
     assert_accessible(page)
     page.keyboard.press("Enter")
     finished(page)
+
+
+def test_a_map_that_failed_is_in_the_way_of_nothing(visit, server, folder, tmp_path):
+    page = visit(server)
+    page.set_input_files("#files", folder / "deep.tif")
+    finished(page)
+    page.route("**/v1/defocus-map", lambda route: route.abort())
+    page.click("#map")
+    notice = page.locator("#notice-text", has_text="deep.tif: The server cannot be reached")
+    notice.wait_for()
+    with Image.open(downloaded(page, tmp_path)) as sharp:
+        assert sharp.format == "TIFF"
+    assert page.locator("#notice").is_hidden()
+
+
+def test_what_is_cancelled_once_it_is_sharp_stays(visit, server, folder, tmp_path):
+    page = visit(server)
+    page.set_input_files("#files", folder / "photo.jpg")
+    finished(page)
+    page.route("**/v1/defocus-map", lambda _: None)  # is never answered
+    page.click("#map")
+    page.click("#cancel")
+    finished(page)
+    with Image.open(downloaded(page, tmp_path)) as sharp:
+        assert sharp.size == (240, 160)
+
+
+def test_a_photograph_that_browsers_do_not_show_waits_for_a_busy_server(visit, server, folder):
+    page, refused = visit(server), []
+
+    def refuse_once(route):
+        if refused:
+            route.continue_()
+            return
+        refused.append(route.request.url)
+        problem = {"title": "busy", "detail": "all places are taken", "remedy": "wait"}
+        route.fulfill(status=429, headers={"Retry-After": "1"}, json=problem)
+
+    page.route("**/v1/deblur", refuse_once)
+    page.set_input_files("#files", folder / "deep.tif")
+    page.get_by_text("The server is busy; waiting").wait_for()
+    finished(page)
+    assert refused
