@@ -65,7 +65,7 @@ def test_windows_are_taken_where_a_photograph_is_sharp(photographs):
     half = (blurred(photographs[0], 3) * 255).astype(np.uint8)
     half[:, 130:] = photographs[0][:, 130:]
     random = np.random.default_rng(0)
-    windows = [sharp_window([half], random, 60, 60, (1.0, 1.0), 0.5) for _ in range(30)]
+    windows = [sharp_window([half], random, 60, 60, (1.0, 1.0)) for _ in range(30)]
     assert sum(window.columns[0] >= 100 for window in windows) >= 25
 
 
@@ -191,7 +191,7 @@ def test_what_is_filled_in_continues_what_is_known():
 
 
 def test_light_is_what_pieces_are_in(photographs):
-    window = sharp_window(photographs, np.random.default_rng(1), 40, 50, (1.0, 1.0), 0.5)
+    window = sharp_window(photographs, np.random.default_rng(1), 40, 50, (1.0, 1.0))
     found = window.colour(40, 50, ToneCurve(1.4))
     np.testing.assert_allclose(found, linear_light(window.pixels) ** (1 / 1.4), rtol=1e-5)
 
@@ -215,7 +215,7 @@ def test_pieces_are_scaled_by_what_is_allowed_or_not_at_all(photograph):
     random = np.random.default_rng(0)
     noise = random.integers(0, 256, (*photograph, 3), np.uint8)
     for _ in range(30):
-        window = sharp_window([noise], random, 360, 360, (0.4, 0.66), 0.5)
+        window = sharp_window([noise], random, 360, 360, (0.4, 0.66))
         zoom = 360 / window.pixels.shape[0]
         assert zoom == 1 if min(photograph) < 360 / 0.66 else 0.399 < zoom < 0.661
 

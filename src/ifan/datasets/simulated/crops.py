@@ -27,6 +27,9 @@ ENOUGH_TEXTURE = 0.05
 SHARP = 1 / 3
 """Ratio of contrasts above which a square is sharp, see `sharpness`."""
 
+ENOUGH = 0.5
+"""A piece whose sharpness is at least this is taken at once."""
+
 TRIES = 6
 """Pieces that are looked at; the sharpest is taken if none is sharp enough."""
 
@@ -97,7 +100,6 @@ def sharp_window(
     height: int,
     width: int,
     zooms: tuple[float, float],
-    enough: float,
 ) -> Window:
     """Choose a random piece that is likely to be sharp, for a picture of height x width.
 
@@ -108,7 +110,6 @@ def sharp_window(
         width: of the picture.
         zooms: the piece is so large that it has to be scaled by a factor between these two; of a
             photograph that is too small for that, it is taken as it is.
-        enough: a piece whose `sharpness` is at least this is taken at once.
 
     Raises:
         ValueError: a photograph that is no HxWx3.
@@ -120,7 +121,7 @@ def sharp_window(
         found = sharpness(window.pixels)
         if found > best_sharpness:
             best, best_sharpness = window, found
-        if found >= enough:
+        if found >= ENOUGH:
             break
     assert best is not None  # noqa: S101
     return best

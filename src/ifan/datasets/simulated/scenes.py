@@ -167,8 +167,7 @@ class SceneSimulator:
     ) -> tuple[Window, Array]:
         """Cut a sharp piece out of a photograph; in half of them bright light is brighter."""
         zooms = self.settings.smallest_zoom, self.settings.largest_zoom
-        enough = self.settings.piece_sharpness
-        window = sharp_window(self.photographs, random, *size, zooms, enough)
+        window = sharp_window(self.photographs, random, *size, zooms)
         colour = window.colour(*size, tone)
         if random.random() < 0.5:
             gain = log_uniform(random, (1, self.settings.highlight_gain))

@@ -34,9 +34,6 @@ class Simulation(BaseModel):
             they are too small for that.
         largest_zoom: at most 1. Between 2/3 and 1, some pixels are means of two of the photograph's
             and others of one, so that sharpness comes in stripes.
-        piece_sharpness: of pieces of photographs that are taken at once: which part of their
-            textured squares is sharp. Otherwise it is the sharpest of a few. What is not sharp in
-            a piece stays so in the target.
         electrons: range of `ifan.optics.Sensor.electrons`.
         read_noise: range of `ifan.optics.Sensor.read_noise`.
         highlight_gain: how many times brighter than white small white spots of a photograph may
@@ -67,7 +64,6 @@ class Simulation(BaseModel):
     edge_px: tuple[PositiveFloat, PositiveFloat] = (1.0, 5.0)
     smallest_zoom: Annotated[float, Field(gt=0, le=1)] = 0.5
     largest_zoom: Annotated[float, Field(gt=0, le=1)] = 1.0
-    piece_sharpness: Share = 0.5
     electrons: tuple[PositiveFloat, PositiveFloat] = (3_000.0, 60_000.0)
     read_noise: tuple[PositiveFloat, PositiveFloat] = (1.0, 4.0)
     highlight_gain: Annotated[float, Field(ge=1)] = 4.0
