@@ -169,6 +169,7 @@ def test_a_killed_run_is_continued_with_the_same_result(place, undisturbed):
         assert there.items() <= expected.items()
         assert count <= len(made()) < SCENES
     simulated("--processes", 2)
+    Path("out/.ifan-0123456789abcdef.tmp").write_bytes(b"half a contact sheet")
     # On a busy machine a helper of the killed run may have ended just now: what it left goes next.
     simulated("--processes", 2)
     assert files("out") == expected

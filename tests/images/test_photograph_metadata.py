@@ -1,8 +1,9 @@
+import re
+
 import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
-from ifan.errors import OutputError
 from ifan.images import read_photograph, write_photograph
 
 ALL = ["jpg", "png", "tif", "webp", "avif"]
@@ -267,15 +268,18 @@ def test_exif_that_cannot_be_read_goes_the_picture_stays(tmp_path, exiftool, sce
             assert not exiftool.faults(tmp_path / f"b.{target}")
 
 
-def test_exif_too_large_for_jpeg_is_refused_not_dropped(tmp_path, scene):
+def test_exif_too_large_for_jpeg_is_told_and_has_room_elsewhere(tmp_path, scene, caplog):
     exif = Image.Exif()
     exif[0x010F] = "Nobody"
-    exif.get_ifd(0x8769)[0x927C] = bytes(70_000)
+    exif.get_ifd(0x8769)[0x9286] = bytes(70_000)  # a comment
     Image.fromarray(scene).save(tmp_path / "a.png", exif=exif)
     photograph = read_photograph(tmp_path / "a.png")
-    with pytest.raises(OutputError, match=r"EXIF metadata .* write a \.png or \.tif"):
-        write_photograph(photograph, tmp_path / "b.jpg")
+    write_photograph(photograph, tmp_path / "b.jpg")
+    assert re.search(r"a\.png: its EXIF metadata \(70\d{3} bytes\) have no place in", caplog.text)
     write_photograph(photograph, tmp_path / "b.tif")
+    for name, maker in (("b.jpg", None), ("b.tif", "Nobody")):
+        with Image.open(tmp_path / name) as written:
+            assert written.getexif().get(0x010F) == maker
 
 
 @pytest.mark.parametrize("target", ["png", "tif"])

@@ -5,6 +5,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 from servers import encoded, opened, picture
 
 
@@ -37,7 +38,8 @@ def test_under_load_nothing_is_lost_and_what_is_too_much_is_put_off(guest):
 
 
 def test_temporary_files_have_no_names_so_that_a_killed_server_leaves_none(strict, guest):
-    large = encoded(picture(800, 600), "TIFF")
+    noise = np.random.default_rng(0).integers(0, 256, (600, 800, 3), np.uint8)
+    large = encoded(noise, "TIFF")
     assert len(large) > 1 << 20, "as much is kept in memory"
     strict.worker().suspend()
     job = guest.post("/v1/jobs?strength=0", files={"image": large}).headers["location"]

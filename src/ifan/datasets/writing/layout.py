@@ -58,7 +58,7 @@ class Layout:
         Raises:
             OutputError: a folder cannot be made.
         """
-        for name in (*sum(_PICTURES.values(), ()), _COC):
+        for name in ("", *sum(_PICTURES.values(), ()), _COC):
             make_folder(self.folder / name)
             remove_leftovers(self.folder / name)
 
