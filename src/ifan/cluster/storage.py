@@ -48,7 +48,6 @@ _FINAL = (
     NotADirectoryError,
 )
 
-
 _NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 """Why nothing can be at a path, and not only for now."""
 

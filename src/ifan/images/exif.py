@@ -25,9 +25,6 @@ from ifan.images.tiff_structure import (
     size_of,
 )
 
-LARGEST_IN_JPEG = 65527
-"""Bytes of a block that fit into a segment of JPEG."""
-
 _ORIENTATION, _MAKER_NOTE = 0x0112, 0x927C
 _THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 0x0201, 0x0202
 # Across, down, and their unit.

@@ -14,6 +14,10 @@ _APP0, _APP1, _APP13, _COM, _SOS, _DQT = 0xE0, 0xE1, 0xED, 0xFE, 0xDA, 0xDB
 _BARE = {0x01, *range(0xD0, 0xD9)}
 _FILL = 0xFF
 _LARGEST = 65533
+_EXIF = b"Exif\0\0"
+LARGEST_EXIF = _LARGEST - len(_EXIF)
+"""Bytes of an EXIF block that fit into a file."""
+
 # Tables K.1 and K.2 of the JPEG standard (ITU-T T.81), row by row, which writers scale by quality.
 _LUMINANCE = (
     *(16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55),
@@ -70,7 +74,7 @@ def fitting(metadata: Metadata) -> tuple[Metadata, list[str]]:
         What fits, and the names of what is lost.
     """
     kept, lost = metadata, []
-    block = metadata.exif and exif.within(metadata.exif, exif.LARGEST_IN_JPEG)
+    block = metadata.exif and exif.within(metadata.exif, LARGEST_EXIF)
     if block != metadata.exif:
         lost.append(
             "maker notes" if block else f"EXIF metadata ({len(metadata.exif or b'')} bytes)"
@@ -93,7 +97,7 @@ def embed(data: bytes, metadata: Metadata) -> bytes:
     """
     added = [_segment("density", _APP0, _jfif(metadata.density))]
     if metadata.exif:
-        added.append(_segment("EXIF", _APP1, b"Exif\0\0" + metadata.exif))
+        added.append(_segment("EXIF", _APP1, _EXIF + metadata.exif))
     if metadata.xmp:
         added.append(_segment("XMP", _APP1, _XMP + metadata.xmp))
     if metadata.iptc:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyvips
 
-from ifan.images import exif, tiff
+from ifan.images import exif, jpeg, tiff
 from ifan.images.boxes import Box, boxes, inside
 from ifan.images.colour import display_p3
 from ifan.images.errors import DecodingError
@@ -248,7 +248,7 @@ def _joined(blocks: dict[bytes, bytes]) -> bytes | None:
 
 def _of_photograph(block: bytes | None) -> bytes | None:
     """Return an EXIF block without its maker notes where these are too large for a photograph."""
-    return block and (exif.within(block, exif.LARGEST_IN_JPEG) or block)
+    return block and (exif.within(block, jpeg.LARGEST_EXIF) or block)
 
 
 def _from_preview(opened: rawpy.RawPy) -> bytes | None:

@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, m
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
-
 _RANGES = ("coc_px", "things_px", "edge_px", "electrons", "read_noise", "tone", "jpeg_quality")
 
 

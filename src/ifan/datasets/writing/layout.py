@@ -58,7 +58,8 @@ class Layout:
         Raises:
             OutputError: a folder cannot be made.
         """
-        for name in ("", *sum(_PICTURES.values(), ()), _COC):
+        own = ""  # what lies beside those of the pictures
+        for name in (own, *sum(_PICTURES.values(), ()), _COC):
             make_folder(self.folder / name)
             remove_leftovers(self.folder / name)
 
