@@ -20,6 +20,7 @@ from PIL import Image
 
 from ifan import Deblurrer
 from ifan.worklist import plan, run
+from processes import Process
 
 PHOTOGRAPHS = int(os.environ.get("IFAN_PHOTOGRAPHS", "200"))
 KILLS = int(os.environ.get("IFAN_KILLS", "5"))
@@ -67,7 +68,7 @@ def save(path, pixels):
 
 def started(place, *options, program=("-m", "ifan")):
     """A run that has just begun."""
-    return subprocess.Popen(
+    return Process(
         [sys.executable, *program, *COMMAND, *options],
         cwd=place,
         stdin=subprocess.PIPE,

@@ -11,6 +11,7 @@ import pytest
 from ifan import files
 from ifan.errors import OutputError
 from ifan.files import is_written, remove_leftovers, write_atomically
+from processes import Process
 
 LEFTOVER = ".ifan-0123456789abcdef.tmp"
 
@@ -263,7 +264,7 @@ write_atomically(sys.argv[1], b"whole")
 
 
 def test_what_a_living_process_is_writing_stays(tmp_path):
-    with subprocess.Popen(
+    with Process(
         [sys.executable, "-c", WRITER, tmp_path / "a"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -280,7 +281,7 @@ def test_what_a_living_process_is_writing_stays(tmp_path):
 
 
 def test_what_a_killed_process_was_writing_does_not_stay(tmp_path):
-    with subprocess.Popen(
+    with Process(
         [sys.executable, "-c", WRITER, tmp_path / "a"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

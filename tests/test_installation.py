@@ -15,6 +15,8 @@ import pytest
 import requests
 from PIL import Image
 
+from processes import Process
+
 ROOT = Path(__file__).parents[1]
 BUNDLED = ROOT / "src" / "ifan" / "models" / "bundled"
 LIMIT_BYTES = 450_000_000
@@ -149,7 +151,7 @@ def test_serving_needs_an_extra_and_no_pytorch(environment, run):
     checked(*pip, "--python", python, "install", f"{wheel}[serve]", *options)
     variables = {"PATH": os.environ["PATH"], "IFAN_HOME": str(environment / "home")}
     command = [environment / "bin" / "ifan", "serve", "--port", "0"]
-    with subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, text=True) as server:
+    with Process(command, env=variables, stdout=subprocess.PIPE, text=True) as server:
         address = server.stdout.readline().split()[4]
         with (ROOT / "examples" / "out-of-focus.jpg").open("rb") as photo:
             answer = requests.post(f"{address}v1/deblur?working_size=200", data=photo, timeout=60)

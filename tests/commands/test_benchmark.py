@@ -9,6 +9,7 @@ import pytest
 from ifan.models import export_onnx, save_safetensors
 from ifan.models.store import GRAPH_NAME, WEIGHTS_NAME
 from ifan.networks import IFAN
+from processes import Process
 
 OPTIONS = ["--sizes", "0.01,0.02", "--repeats", "1", "--engine", "openvino"]
 ROW = {
@@ -85,7 +86,7 @@ def test_what_a_process_of_its_own_refuses_is_said_as_everywhere(ifan):
 def test_it_stops_when_it_is_told_and_leaves_nothing_behind(folder):
     temporary = folder / "temporary"
     temporary.mkdir()
-    with subprocess.Popen(
+    with Process(
         [sys.executable, "-m", "ifan", "benchmark", "--sizes", "8", "--repeats", "9"],
         env={**os.environ, "TMPDIR": str(temporary)},
         stdout=subprocess.PIPE,

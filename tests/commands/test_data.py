@@ -11,6 +11,7 @@ from PIL import Image
 from ifan.datasets.opening import open_examples
 from ifan.datasets.packing import PackedExamples
 from ifan.datasets.shards import ShardExamples
+from processes import Process
 
 FOLDERS = ("c/source", "c/target", "l/source", "r/source")
 
@@ -109,7 +110,7 @@ def test_a_run_that_was_stopped_goes_on(ifan, dpdd, folder):
     arguments = ["data", "prepare", "dpdd", "-o", "ready"]
     command = [sys.executable, "-m", "ifan", *arguments]
     first = folder / "ready" / "train" / "00000.pixels"
-    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as running:
+    with Process(command, cwd=folder, stderr=subprocess.PIPE, text=True) as running:
         while not first.with_name("unfinished.part").exists():
             assert running.poll() is None
             time.sleep(0.01)

@@ -18,6 +18,7 @@ from PIL import Image, ImageCms
 
 from ifan.models import save_safetensors
 from ifan.networks import IFAN
+from processes import Process
 
 
 def like_any_user():
@@ -558,7 +559,7 @@ class TestStreams:
         ours, theirs = pty.openpty()
         program = [sys.executable, "-m", "ifan", "deblur", "."]
         environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
-        with subprocess.Popen(
+        with Process(
             program, cwd=folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
         ) as process:
             os.close(theirs)
@@ -578,7 +579,7 @@ class TestStreams:
     def test_a_reader_that_goes_away(self, save, folder):
         save("a.png")
         save("b.png")
-        with subprocess.Popen(
+        with Process(
             [sys.executable, "-m", "ifan", "deblur", ".", "-o", "out"],
             cwd=folder,
             stdout=subprocess.PIPE,
@@ -630,7 +631,7 @@ class TestStreams:
         first = save("00.png", np.tile(picture, (12, 10, 1)))
         for number in range(1, 60):
             shutil.copy(first, folder / f"{number:02}.png")
-        with subprocess.Popen(
+        with Process(
             [sys.executable, "-m", "ifan", "deblur", ".", "-o", "out"],
             cwd=folder,
             stdout=subprocess.PIPE,

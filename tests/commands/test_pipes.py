@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from processes import Process
+
 
 @pytest.fixture
 def pipe(folder):
@@ -102,7 +104,7 @@ def test_failures_are_one_line_and_nothing_else(pipe, data, reason):
 
 def test_a_reader_that_goes_away(save, folder):
     save("photo.png", np.random.default_rng(1).integers(0, 256, (400, 400, 3), dtype=np.uint8))
-    with subprocess.Popen(
+    with Process(
         [sys.executable, "-m", "ifan", "deblur", "photo.png", "-o", "-"],
         cwd=folder,
         stdout=subprocess.PIPE,

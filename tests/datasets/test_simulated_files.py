@@ -18,6 +18,7 @@ from ifan.commands.program import app
 from ifan.datasets.simulated import SceneSimulator
 from ifan.datasets.writing import Recipe, Work, running
 from ifan.datasets.writing.sources import Shelf, read_depth, read_pixels
+from processes import Process
 
 SCENES = 30
 SOURCES = ["train_c/source", "train_l/source", "train_r/source"]
@@ -56,7 +57,7 @@ def save_photographs(photographs):
 
 
 def started(*options, scenes=SCENES, program=("-m", "ifan")):
-    return subprocess.Popen(
+    return Process(
         [sys.executable, *program, *COMMAND, "--scenes", str(scenes), *map(str, options)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -7,11 +7,28 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import psutil
+import pytest
 from servers import encoded, events_of, opened, picture, started, with_settings
+
+from processes import Process
 
 
 def command(*arguments):
     return [sys.executable, "-m", "ifan", "serve", "--port", "0", *arguments]
+
+
+def first_worker(process):
+    """The worker of a server that begins, as soon as it runs its own program.
+
+    Before, it is a copy of the server, which waits until it is more than that: whoever suspends it
+    then, suspends the server.
+    """
+    server = psutil.Process(process.pid)
+    while process.poll() is None:
+        for child in server.children():
+            if child.cmdline() != server.cmdline():
+                return child
+    pytest.fail(process.stderr.read())
 
 
 def test_a_signal_while_nothing_is_done_ends_it_well():
@@ -24,11 +41,8 @@ def test_a_signal_while_nothing_is_done_ends_it_well():
 
 
 def test_a_signal_while_the_network_is_loaded_ends_it_well():
-    with subprocess.Popen(command(), stderr=subprocess.PIPE, text=True) as process:
-        server = psutil.Process(process.pid)
-        while not server.children():
-            time.sleep(0.005)
-        (worker,) = server.children()
+    with Process(command(), stderr=subprocess.PIPE, text=True) as process:
+        worker = first_worker(process)
         worker.suspend()
         process.send_signal(signal.SIGTERM)
         assert (process.wait(60), process.stderr.read()) == (0, "")

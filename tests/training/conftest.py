@@ -100,4 +100,6 @@ def start(small, tmp_path):
             for one in started:
                 with suppress(psutil.NoSuchProcess):
                     one.kill()
-        process.communicate()
+        # Not read to its end: what a killed torchrun had started may still have it open.
+        process.stdout.close()
+        process.wait()

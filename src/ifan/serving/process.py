@@ -63,6 +63,7 @@ class WorkerProcess:
 
         Raises:
             IfanError: as `start`.
+            EOFError: as `start`.
         """
         if not self.is_ready:
             await self.start()
@@ -72,6 +73,7 @@ class WorkerProcess:
 
         Raises:
             IfanError: the model or the engine cannot be used.
+            EOFError: it ended before, or was closed.
         """
         self.starts += 1
         # It finds the package where this process did, and nothing in the current folder.
@@ -83,6 +85,9 @@ class WorkerProcess:
             env=environment,
             limit=frames.LONGEST_LINE,
         )
+        if self._is_closed:  # while the process began, when there was none yet to be ended
+            await self.stop()
+            raise EOFError
         settings = self._settings
         about = settings.model_dump(include={"engine", "precision", "max_pixels"})
         await self._send({"model": settings.models[0], **about})
