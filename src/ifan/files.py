@@ -98,6 +98,28 @@ def remove_leftovers(folder: Path) -> None:
                 hidden.unlink()
 
 
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[bool]:
+    """Lock a folder for this process, and tell whether that could be: False, if another one has.
+
+    The lock goes with the process, and leaves nothing. On Windows, and on disks without locks, all
+    may have it.
+    """
+    if sys.platform == "win32":
+        yield True
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_ours = True
+        except OSError as error:
+            is_ours = error.errno not in (errno.EAGAIN, errno.EACCES)
+        yield is_ours
+    finally:
+        os.close(descriptor)
+
+
 def require_free(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
     """Refuse a path that a file could not be written to, as far as can be told before.
 

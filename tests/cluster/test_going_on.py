@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -11,9 +14,10 @@ from ifan.cluster import Order, open_storage
 from ifan.cluster.batch import Batch
 from ifan.cluster.journal import Progress
 from ifan.cluster.listing import Parcel, Picture, pictures
-from ifan.cluster.manifest import MANIFEST, Record, records_in, settings_in
+from ifan.cluster.manifest import FAILURES, MANIFEST, Record, records_in, settings_in
 from ifan.cluster.pipeline import Finished, _Lister
 from ifan.errors import OutputError
+from processes import Process
 
 
 @pytest.fixture
@@ -52,7 +56,7 @@ def undone(order: Order) -> list[Picture]:
     batch._journal.begin(batch._settings, anew=False)
     begun = batch._recover()
     lister = _Lister(order, batch._settings, batch._journal.parts(), begun, None)
-    return list(lister._undone([]))
+    return list(lister._undone([], []))
 
 
 def test_an_overwriting_run_that_was_stopped_leaves_no_results_of_two_settings(order):
@@ -111,6 +115,101 @@ def test_what_a_killed_run_may_have_written_is_known_to_all_that_follow(order):
     for _ in range(3):  # runs that are killed before they do anything
         (again,) = undone(order)
         assert again.is_begun
+
+
+def test_a_result_that_somebody_has_worked_on_is_no_batchs_any_more(order):
+    order.target.write("a.jpg", b"result")
+    ended(order, record(order, "done"))
+    order.target.write("a.jpg", b"a retouched result")
+    (again,) = undone(order)
+    assert not again.is_begun
+    order.target.remove("a.jpg")
+    (again,) = undone(order)
+    assert again.is_begun
+
+
+def elsewhere(order: Order, stamp: int) -> Order:
+    """An order for a folder that has a photograph of the same name, of another time or not."""
+    other = Path(order.source.place).parent / "other"
+    other.mkdir()
+    (other / "a.jpg").write_bytes(b"a photograph")
+    os.utime(other / "a.jpg", ns=(stamp, stamp))
+    return order._replace(source=open_storage(str(other)))
+
+
+def test_photographs_of_another_folder_do_not_take_the_places_of_results(order):
+    order.target.write("a.jpg", b"result")
+    ended(order, record(order, "done"))
+    (other,) = undone(elsewhere(order, stamp=10**18))
+    assert not other.is_begun
+
+
+def test_photographs_that_were_moved_are_done(order):
+    order.target.write("a.jpg", b"result")
+    ended(order, record(order, "done"))
+    assert undone(elsewhere(order, stamp=int(photograph(order).stamp))) == []
+
+
+def test_an_unfinished_batch_of_another_folder_is_not_gone_on_with(order):
+    batch = Batch(order)
+    batch._journal.begin(batch._settings, anew=False)
+    with pytest.raises(OutputError, match=rf"unfinished batch in it, of {order.source.place};"):
+        Batch(elsewhere(order, stamp=10**18))
+
+
+def test_what_failed_and_is_gone_is_listed_no_more(order):
+    ended(order, record(order, "failed", reason="is damaged", remedy="mend it"))
+    assert order.target.read(FAILURES).count(b"is damaged") == 1
+    batch = Batch(order)
+    batch._earlier = set()
+    batch._journal.begin(batch._settings, anew=False)
+    batch._finish()
+    assert order.target.read(FAILURES) == b""
+    assert list(records_in(order.target, MANIFEST)) == []
+
+
+def test_a_list_of_failures_that_is_not_of_a_batch_is_left_alone(order):
+    order.target.write(FAILURES, b"of somebody else")
+    with pytest.raises(OutputError, match=r"failures.jsonl: is of no batch; move it away"):
+        Batch(order)
+
+
+def test_two_batches_do_not_write_to_one_folder(order):
+    command = [
+        *(sys.executable, "-c"),
+        "import sys; from ifan.cluster import open_storage\n"
+        "with open_storage(sys.argv[1]).held(): print('held', flush=True); input()",
+        order.target.place,
+    ]
+    with Process(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(OutputError, match="another batch is writing there"):
+            next(Batch(order).run(None))
+        other.communicate("\n", timeout=60)
+    with order.target.held():
+        assert not list(Path(order.target.place).iterdir())
+
+
+def test_a_folder_that_may_not_be_read_is_told_and_costs_the_others_nothing(order, monkeypatch):
+    locked = Path(order.source.place, "lost+found")
+    locked.mkdir()
+    scandir = os.scandir
+
+    def scan(folder):
+        if Path(folder) == locked:
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr("os.scandir", scan)
+    batch = Batch(order)
+    missed: list[Record] = []
+    lister = _Lister(order, batch._settings, [], frozenset(), None)
+    assert [picture.source for picture in lister._undone([], missed)] == ["a.jpg"]
+    (folder,) = missed
+    assert (folder.source, folder.status) == ("lost+found/", "failed")
+    assert folder.reason == "cannot be listed (Permission denied)"
+    batch._note(Finished(0, "", 0.0, missed, 0, 0.0))
+    assert batch.tally.counts["failed"] == 1
 
 
 def test_an_empty_file_ends_no_batch(order):

@@ -18,6 +18,7 @@ from ifan.cluster.listing import (
     pictures,
 )
 from ifan.cluster.storage import open_storage
+from ifan.errors import IfanError
 
 NAMES = st.text(max_size=8).map(lambda stem: f"IMG{stem}_1.jpg")
 PICTURES = st.builds(
@@ -109,7 +110,7 @@ def test_a_folder_that_may_not_be_read_is_an_error_not_an_empty_one(tmp_path, mo
 
     folder_of(tmp_path, "a/1.jpg")
     monkeypatch.setattr("os.scandir", refuse)
-    with pytest.raises(PermissionError):
+    with pytest.raises(IfanError, match=r"cannot be listed \(Permission denied\); check"):
         targets(tmp_path, tmp_path / "out")
 
 

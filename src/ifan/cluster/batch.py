@@ -21,6 +21,7 @@ from ifan.cluster.manifest import (
     MANIFEST,
     Record,
     add_to,
+    are_alike,
     latest,
     records_in,
     settings_in,
@@ -82,6 +83,7 @@ class Batch:
         self._order = order
         self._journal = Journal(order.target)
         self._settings: Mapping[str, Any] = {
+            "source": order.source.place,
             "model": order.model,
             "strength": order.strength,
             **order.settings,
@@ -93,6 +95,7 @@ class Batch:
         self._expected = 0.0  # pixels of all photographs, by the sizes of their files
         self._behind = 0.0  # those that this run has behind it
         self._spared = 0.0  # those of photographs that are kept
+        self._earlier: set[str] | None = None  # parts of the journal that other runs wrote
         self._noted: list[Record] = []
         self._noted_parcels: list[str] = []
         self._noted_at = time.monotonic()
@@ -110,6 +113,12 @@ class Batch:
         Raises:
             IfanError: a file cannot be read or written, or the cluster loses parcels.
         """
+        with self._order.target.held():
+            yield from self._run(workers, stopped)
+
+    def _run(
+        self, workers: Workers, stopped: Callable[[], bool]
+    ) -> Generator[list[Record], None, None]:
         self._journal.begin(self._settings, anew=self._order.overwrite)
         counting = threading.Event()
         thread = threading.Thread(target=self._count, args=(counting,), daemon=True)
@@ -132,9 +141,11 @@ class Batch:
         self, numbers: set[int], workers: Workers, stopped: Callable[[], bool]
     ) -> Iterator[list[Record]]:
         """Go through the folder once; add the numbers of parcels that came back to a set."""
-        order = self._order._replace(threads=int(workers.cpus) or None)
+        order = self._order._replace(threads=_threads(workers.cpus))
         begun = self._recover()
         parts = self._journal.parts()
+        if self._earlier is None:
+            self._earlier = set(parts)
         with closing(pipeline.finished(order, self._settings, parts, begun, workers)) as parcels:
             for parcel in parcels:
                 numbers.add(parcel.number)
@@ -159,10 +170,19 @@ class Batch:
     def _require_settings(self) -> None:
         """Refuse to mix results of different settings in one folder."""
         target = self._order.target
-        before = self._journal.settings() or settings_in(target, MANIFEST)
-        if before is None or before == self._settings or self._order.overwrite:
+        unfinished = self._journal.settings()
+        before = unfinished or settings_in(target, MANIFEST)
+        if before is None and target.entry(FAILURES) is not None:
+            remedy = "move it away, or give another folder"
+            raise OutputError(target.name(FAILURES), "is of no batch", remedy)
+        if before is None or self._order.overwrite:
             return
-        names = sorted(before.keys() | self._settings.keys())
+        if are_alike(before, self._settings):
+            if unfinished and unfinished["source"] != self._settings["source"]:
+                reason = f"has an unfinished batch in it, of {unfinished['source']}"
+                raise OutputError(target.address, reason, "finish that first, or give another")
+            return
+        names = sorted((before.keys() | self._settings.keys()) - {"source"})
         other = [name for name in names if before.get(name) != self._settings.get(name)]
         said = ", ".join(f"{name} {before.get(name)}" for name in other)
         remedy = "give another folder, or --overwrite to make all anew"
@@ -189,8 +209,9 @@ class Batch:
         tally.kept += parcel.kept
         self._spared += parcel.kept_pixels
         self._behind += parcel.pixels
-        if self._began is None and parcel.records:
-            self._began = min((r.finished or 0) - (r.seconds or 0) for r in parcel.records)
+        begun = [r.finished - (r.seconds or 0) for r in parcel.records if r.finished is not None]
+        if self._began is None and begun:
+            self._began = min(begun)
         self._estimate()
         self._noted += parcel.records
         self._noted_parcels += [parcel.parcel] if parcel.parcel else []
@@ -232,27 +253,42 @@ class Batch:
         self.tally.is_counted = True
 
     def _finish(self) -> None:
-        """Write the manifest and the list of failures, and remove the journal."""
+        """Write the manifest and the list of failures, and remove the journal.
+
+        What has failed, or was skipped, each run tries again: where this one has not, it is gone.
+        """
         target = self._order.target
-        last = iter(latest(self._all_records()))
+        last = iter(latest(batch for batch, _ in self._all_records()))
         with tempfile.TemporaryDirectory() as folder:
             manifest, failures = Path(folder, MANIFEST), Path(folder, FAILURES)
             with writer_to(manifest, self._settings) as writer, failures.open("w") as lines:
-                for batch in self._all_records():
+                for batch, is_earlier in self._all_records():
                     kept = list(itertools.compress(batch, itertools.islice(last, len(batch))))
+                    if is_earlier:
+                        kept = [record for record in kept if record.status == "done"]
                     add_to(writer, kept)
                     lines.writelines(_line(record) for record in kept if record.status == "failed")
             target.put(manifest, MANIFEST)
             target.write(FAILURES, failures.read_bytes())
         self._journal.end()
 
-    def _all_records(self) -> Iterator[list[Record]]:
-        """Yield the records of earlier runs, and then those of this one."""
+    def _all_records(self) -> Iterator[tuple[list[Record], bool]]:
+        """Yield records of earlier runs, then of this one, and whether they are earlier."""
         target = self._order.target
         # Of other settings, it is from before an --overwrite that was stopped.
-        if not self._journal.is_anew() and settings_in(target, MANIFEST) == self._settings:
-            yield from records_in(target, MANIFEST)
-        yield from self._journal.records(self._journal.parts())
+        is_alike = are_alike(settings_in(target, MANIFEST), self._settings)
+        if is_alike and not self._journal.is_anew():
+            for batch in records_in(target, MANIFEST):
+                yield batch, True
+        for part in self._journal.parts():
+            is_earlier = part in (self._earlier or ())
+            for batch in self._journal.records([part]):
+                yield batch, is_earlier
+
+
+def _threads(cpus: float) -> int | None:
+    """Return how many threads a worker has, None for as many as it likes."""
+    return max(1, int(cpus)) if cpus else None
 
 
 def _line(record: Record) -> str:

@@ -6,7 +6,8 @@ Below the folder of results lies `.ifan-batch` until the batch is done:
     anew                    with --overwrite: results from before are to be made again
     begun.json              results that killed runs may have written before they could tell
     parcels/NAME.json       what is being done, and what has become of it; the workers write these
-    parts/NUMBER.parquet    what has been done; the driver gathers finished parcels in these
+    parts/NUMBER-TOKEN.parquet
+                            what has been done; the driver gathers finished parcels in these
 
 A parcel is written down before its first result is. So of a file that has the name of a result it
 is known whether it was there before, or was made by somebody who was killed before he could tell.
@@ -15,6 +16,7 @@ is known whether it was there before, or was made by somebody who was killed bef
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -141,7 +143,9 @@ class Journal:
         """Write down what has been done."""
         if self._parts is None:
             self._parts = len(self.parts())
-        self._target.write(f"{_PARTS}/{self._parts:09d}.parquet", table_of(records, settings))
+        # Of two batches at once, which nothing prevents in a store, neither loses what it has done.
+        name = f"{self._parts:09d}-{secrets.token_hex(4)}.parquet"
+        self._target.write(f"{_PARTS}/{name}", table_of(records, settings))
         self._parts += 1
 
     def parts(self) -> list[str]:

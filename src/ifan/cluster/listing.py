@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import NamedTuple, Self
 
-from ifan.cluster.storage import Entry, Storage
+from ifan.cluster.storage import Entry, Missed, Storage
 from ifan.images import FORMATS, INPUT_SUFFIXES
 from ifan.worklist.searching import is_photograph
 
@@ -85,21 +85,33 @@ def pixels_of(name: str, size: int) -> float:
     return size * _PIXELS_PER_BYTE[INPUT_SUFFIXES[PurePosixPath(name).suffix.lower()].name]
 
 
-def photographs(source: Storage, target: Storage) -> Iterator[Entry]:
+def photographs(source: Storage, target: Storage, missed: Missed | None = None) -> Iterator[Entry]:
     """Yield the photographs below a folder, as files.
 
     Hidden files, earlier results, and the folder for results, should it lie in that of the sources,
     are left out.
+
+    Args:
+        source: where they are.
+        target: where results go.
+        missed: as for `Storage.entries`.
+
+    Raises:
+        IfanError: a folder cannot be listed.
     """
     results = target.below(source)
-    for entry in source.entries(leave_out=lambda folder: _is_hidden(folder) or folder == results):
+
+    def left_out(folder: str) -> bool:
+        return _is_hidden(folder) or folder == results
+
+    for entry in source.entries(leave_out=left_out, missed=missed):
         if is_photograph(PurePosixPath(entry.path)):
             yield entry
 
 
-def pictures(source: Storage, target: Storage) -> Iterator[Picture]:
-    """Yield the photographs below a folder, with where their results go."""
-    for entry in photographs(source, target):
+def pictures(source: Storage, target: Storage, missed: Missed | None = None) -> Iterator[Picture]:
+    """Yield the photographs below a folder, with where their results go; as `photographs`."""
+    for entry in photographs(source, target, missed):
         yield Picture(entry.path, _target(entry, source), entry.size, entry.stamp)
 
 

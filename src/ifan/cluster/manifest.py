@@ -152,6 +152,11 @@ def _opened(storage: Storage, path: str) -> Iterator[pq.ParquetFile]:
         yield file
 
 
+def are_alike(one: Mapping[str, Any] | None, other: Mapping[str, Any]) -> bool:
+    """Whether results of these settings go together; from where photographs come is no matter."""
+    return one is not None and {**one, "source": ""} == {**other, "source": ""}
+
+
 class Done:
     """Which photographs have a result, and of which state of theirs it was made.
 
@@ -179,18 +184,15 @@ class Done:
         self._stamps = np.concatenate(stamps)[order]
         self._sizes = np.concatenate(sizes)[order]
 
-    def has(self, picture: Picture) -> bool:
-        """Whether a photograph has a result, be it of another state of it."""
-        place = self._place(picture)
-        return place is not None and bool(self._sizes[place] >= 0)
-
     def size(self, picture: Picture) -> int | None:
-        """Return how many bytes the result of a photograph has; None if it has to be made."""
+        """Return how many bytes the result of a photograph has, be it of another state of it."""
         place = self._place(picture)
-        if place is None or self._stamps[place] != digests([picture.stamp])[0]:
-            return None
-        size = int(self._sizes[place])
-        return size if size >= 0 else None
+        return None if place is None or self._sizes[place] < 0 else int(self._sizes[place])
+
+    def is_current(self, picture: Picture) -> bool:
+        """Whether the result is of the state in which the photograph is now."""
+        place = self._place(picture)
+        return place is not None and bool(self._stamps[place] == digests([picture.stamp])[0])
 
     def _place(self, picture: Picture) -> int | None:
         key = digests([picture.source])[0]

@@ -23,7 +23,7 @@ from ray.data.block import BlockMetadata
 
 from ifan.cluster.journal import Journal
 from ifan.cluster.listing import Parcel, Picture, parcels, pictures
-from ifan.cluster.manifest import MANIFEST, Done, Record, records_in, settings_in
+from ifan.cluster.manifest import MANIFEST, Done, Record, are_alike, records_in, settings_in
 from ifan.cluster.worker import Order, Worker
 from ifan.errors import IfanError
 
@@ -56,7 +56,7 @@ class Finished(NamedTuple):
         number: among the parcels, from 0; those of the last one is the number of all.
         parcel: its name; empty for the last one, which holds nothing.
         pixels: how many it may have held, by the sizes of the files.
-        records: what became of its photographs.
+        records: what became of its photographs, and of folders that could not be listed.
         kept: how many photographs the lister has left out before it, as they were done already.
         kept_pixels: how many these may have.
     """
@@ -206,51 +206,79 @@ class _Lister(Datasource):
     def _rows(self) -> Iterator[pa.Table]:
         """Yield the parcels, each with how many photographs before it needed no work any more."""
         kept: list[float] = []
+        missed: list[Record] = []
         number = 0
-        for number, parcel in enumerate(parcels(self._undone(kept)), start=1):
+        for number, parcel in enumerate(parcels(self._undone(kept, missed)), start=1):
             self._wait_for(number)
-            yield _row(number - 1, parcel.to_json(), kept)
+            yield _row(number - 1, parcel.to_json(), kept, missed)
             kept.clear()
-        yield _row(number, "", kept)
+            missed.clear()
+        yield _row(number, "", kept, missed)
 
-    def _undone(self, kept: list[float]) -> Iterator[Picture]:
-        """Yield the photographs that need work; add the pixels of each of the others to a list."""
-        done = self._done()
-        for picture in pictures(self._source, self._target):
-            if self._is_done(picture, done):
+    def _undone(self, kept: list[float], missed: list[Record]) -> Iterator[Picture]:
+        """Yield the photographs that need work.
+
+        Args:
+            kept: the pixels of each of the others are added.
+            missed: a record of each folder that cannot be listed is added.
+        """
+
+        def miss(folder: str, reason: str) -> None:
+            said = f"cannot be listed ({reason})"
+            remedy = "check who may read it, and run again"
+            missed.append(Record(f"{folder}/", "", "failed", reason=said, remedy=remedy))
+
+        done, moved = self._done(), self._moved()
+        for picture in pictures(self._source, self._target, miss):
+            size, is_current = done.size(picture), done.is_current(picture)
+            if size is None and moved.is_current(picture):
+                size, is_current = moved.size(picture), True
+            there = None if size is None else self._target.entry(picture.target)
+            # A result of another size is not what a batch has made: somebody has worked on it.
+            is_ours = size is not None and (there is None or there.size == size)
+            if is_ours and there is not None and is_current:
                 kept.append(picture.pixels)
             else:
-                is_begun = picture.target in self._begun or done.has(picture)
-                yield picture._replace(is_begun=is_begun)
+                yield picture._replace(is_begun=is_ours or picture.target in self._begun)
 
     def _done(self) -> Done:
+        """Return what has been done of the photographs of this folder."""
+
         def batches() -> Iterator[list[Record]]:
             if self._overwrite:
                 return
             journal = Journal(self._target)
             before = settings_in(self._target, MANIFEST)
-            is_same = before == self._settings and not journal.is_anew()
-            for records in records_in(self._target, MANIFEST):
-                # What an --overwrite that was stopped has not reached yet is ours, but is old.
-                yield records if is_same else [r._replace(source_stamp=None) for r in records]
+            is_same = are_alike(before, self._settings) and not journal.is_anew()
+            if not self._is_elsewhere(before):
+                for records in records_in(self._target, MANIFEST):
+                    # What an --overwrite that was stopped has not reached yet is ours, but is old.
+                    yield records if is_same else [r._replace(source_stamp=None) for r in records]
             yield from journal.records(self._parts)
 
         return Done(batches())
 
-    def _is_done(self, picture: Picture, done: Done) -> bool:
-        """Whether the manifest says so, and the result is there as the manifest says."""
-        size = done.size(picture)
-        result = self._target.entry(picture.target) if size is not None else None
-        return result is not None and result.size == size
+    def _moved(self) -> Done:
+        """Return what was done while the photographs were elsewhere.
+
+        It holds for those that are as they were then. The others may be of another camera that
+        calls its photographs alike, so that what has the names of their results is not theirs.
+        """
+        is_elsewhere = self._is_elsewhere(settings_in(self._target, MANIFEST))
+        is_wanted = is_elsewhere and not self._overwrite and not Journal(self._target).is_anew()
+        return Done(records_in(self._target, MANIFEST) if is_wanted else ())
+
+    def _is_elsewhere(self, before: Mapping[str, Any] | None) -> bool:
+        return before is not None and before["source"] != self._settings["source"]
 
     def _wait_for(self, number: int) -> None:
         while number > ray.get(self._gate.open_to.remote()):
             time.sleep(_LOOK_UP_SECONDS)
 
 
-def _row(number: int, parcel: str, kept: list[float]) -> pa.Table:
+def _row(number: int, parcel: str, kept: list[float], missed: list[Record]) -> pa.Table:
     row = {"number": number, "parcel": parcel, "kept": len(kept), "kept_pixels": float(sum(kept))}
-    return pa.Table.from_pylist([row])
+    return pa.Table.from_pylist([row | {"records": json.dumps(missed)}])
 
 
 class _RayWorker:
@@ -262,9 +290,9 @@ class _RayWorker:
     def __call__(self, batch: dict[str, NDArray[Any]]) -> dict[str, list[Any]]:
         """Deblur the one parcel of a batch."""
         row = {name: column.tolist()[0] for name, column in batch.items()}
-        row |= {"records": "[]", "pixels": 0.0}
+        row["pixels"] = 0.0
         if row["parcel"]:
             parcel = Parcel.from_json(row["parcel"])
-            records = json.dumps(self._worker.deblur(parcel))
+            records = json.dumps([*json.loads(row["records"]), *self._worker.deblur(parcel)])
             row |= {"parcel": parcel.name, "records": records, "pixels": parcel.pixels}
         return {name: [value] for name, value in row.items()}

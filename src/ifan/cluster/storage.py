@@ -14,7 +14,7 @@ import stat
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime
 from functools import cached_property
 from mmap import ACCESS_READ, mmap
@@ -25,9 +25,12 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from ifan.errors import IfanError, OutputError
-from ifan.files import make_folder, remove_leftovers, write_atomically
+from ifan.files import locked, make_folder, remove_leftovers, write_atomically
 
 Result = TypeVar("Result")
+
+Missed = Callable[[str, str], None]
+"""Told of a folder that cannot be listed, and why."""
 
 PATIENCE = 60.0
 """Seconds for which a store that does not answer is asked again."""
@@ -47,6 +50,15 @@ _FINAL = (
     IsADirectoryError,
     NotADirectoryError,
 )
+
+_WRONG_USE = {
+    "NoCredentialsError",
+    "PartialCredentialsError",
+    "ProfileNotFound",
+    "TokenRetrievalError",
+    "ParamValidationError",
+}
+"""The same of S3, by name, as its package may not be installed."""
 
 _NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 """Why nothing can be at a path, and not only for now."""
@@ -84,13 +96,20 @@ class Storage(ABC):
 
     @abstractmethod
     def entries(
-        self, folder: str = "", leave_out: Callable[[str], bool] = lambda _: False
+        self,
+        folder: str = "",
+        leave_out: Callable[[str], bool] = lambda _: False,
+        missed: Missed | None = None,
     ) -> Iterator[Entry]:
         """Yield all files, without holding more than those of one folder, or one page of a store.
 
         Args:
             folder: those below this one; where there is none, there are no files.
             leave_out: tells of which folders nothing is wanted.
+            missed: is told of each folder below that cannot be listed; None to end there.
+
+        Raises:
+            IfanError: a folder cannot be listed.
         """
 
     @abstractmethod
@@ -130,6 +149,19 @@ class Storage(ABC):
         """Remove what killed programs have left of files that they were writing."""
 
     @abstractmethod
+    def held(self) -> AbstractContextManager[None]:
+        """Keep others from holding it meanwhile, where that can be: not so in stores.
+
+        Raises:
+            OutputError: somebody holds it.
+        """
+
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """Where it is, however its user called it."""
+
+    @abstractmethod
     def below(self, other: Storage) -> str | None:
         """Return where this folder is in another one, `.` for the same, None for elsewhere."""
 
@@ -142,10 +174,23 @@ class Disk(Storage):
         self._root = Path(address).absolute()
 
     def entries(
-        self, folder: str = "", leave_out: Callable[[str], bool] = lambda _: False
+        self,
+        folder: str = "",
+        leave_out: Callable[[str], bool] = lambda _: False,
+        missed: Missed | None = None,
     ) -> Iterator[Entry]:
         """See `Storage.entries`."""
-        for parent, folders, names in os.walk(self._path(folder), onerror=_raise_unless_missing):
+        top = self._path(folder)
+
+        def told(error: OSError) -> None:
+            if isinstance(error, FileNotFoundError):
+                return
+            place = Path(error.filename)
+            if missed is None or place == top:
+                raise _unlisted(str(place), error) from error
+            missed(place.relative_to(self._root).as_posix(), said_by(error))
+
+        for parent, folders, names in os.walk(top, onerror=told):
             inside = Path(parent).relative_to(self._root)
             folders[:] = sorted(n for n in folders if not leave_out((inside / n).as_posix()))
             for name in sorted(names):
@@ -204,11 +249,26 @@ class Disk(Storage):
         """See `Storage.tidy`."""
         remove_leftovers(self._path(folder))
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """See `Storage.held`; by a lock on the folder itself, of which nothing is left."""
+        make_folder(self._root)
+        with locked(self._root) as is_ours:
+            if not is_ours:
+                remedy = "let it end, or stop it"
+                raise OutputError(self.address, "another batch is writing there", remedy)
+            yield
+
+    @property
+    def place(self) -> str:
+        """See `Storage.place`."""
+        return os.path.realpath(self._root)
+
     def below(self, other: Storage) -> str | None:
         """See `Storage.below`."""
         if not isinstance(other, Disk):
             return None
-        here, there = (Path(os.path.realpath(disk._root)) for disk in (self, other))
+        here, there = Path(self.place), Path(other.place)
         return here.relative_to(there).as_posix() if here.is_relative_to(there) else None
 
     def _path(self, path: str) -> Path:
@@ -247,11 +307,14 @@ class Store(Storage):
         return kind(**{"use_listings_cache": False, **said, **self._options})
 
     def entries(
-        self, folder: str = "", leave_out: Callable[[str], bool] = lambda _: False
+        self,
+        folder: str = "",
+        leave_out: Callable[[str], bool] = lambda _: False,
+        missed: Missed | None = None,
     ) -> Iterator[Entry]:
         """See `Storage.entries`."""
         is_s3 = hasattr(self._files, "call_s3")
-        pages = self._s3_pages(folder) if is_s3 else self._folders(folder, leave_out)
+        pages = self._s3_pages(folder) if is_s3 else self._folders(folder, leave_out, missed)
         for page in pages:
             for found in page:
                 if not any(leave_out(folder) for folder in _folders_of(found.path)):
@@ -297,6 +360,15 @@ class Store(Storage):
 
     def tidy(self, folder: str) -> None:
         """See `Storage.tidy`; of objects nothing is left."""
+
+    def held(self) -> AbstractContextManager[None]:
+        """See `Storage.held`."""
+        return nullcontext()
+
+    @property
+    def place(self) -> str:
+        """See `Storage.place`."""
+        return f"{self._protocol}://{self._root}"
 
     def below(self, other: Storage) -> str | None:
         """See `Storage.below`."""
@@ -344,13 +416,22 @@ class Store(Storage):
                 self._files.rm_file(hidden)
             raise
 
-    def _folders(self, folder: str, leave_out: Callable[[str], bool]) -> Iterator[list[Entry]]:
+    def _folders(
+        self, folder: str, leave_out: Callable[[str], bool], missed: Missed | None
+    ) -> Iterator[list[Entry]]:
         """Yield the files of each folder."""
         folders = [folder]
         while folders:
             here = folders.pop()
+            try:
+                listing = self._listing(here)
+            except PermissionError as error:
+                if missed is None or here == folder:
+                    raise _unlisted(self.name(here), error) from error
+                missed(here, said_by(error))
+                continue
             files = []
-            for said in sorted(self._listing(here), key=lambda said: str(said["name"])):
+            for said in sorted(listing, key=lambda said: str(said["name"])):
                 path = self._files._strip_protocol(said["name"])[len(self._root) + 1 :]
                 if said["type"] == "directory" and path != here and not leave_out(path):
                     folders.append(path)
@@ -372,7 +453,10 @@ class Store(Storage):
         above = f"{root}/" if root else ""
         asked = {"Bucket": bucket, "Prefix": f"{above}{folder}/" if folder else above}
         while True:
-            said = self._patiently(lambda: self._files.call_s3("list_objects_v2", **asked))
+            try:
+                said = self._patiently(lambda: self._files.call_s3("list_objects_v2", **asked))
+            except OSError as error:  # as s3fs says that there is no bucket, or no right to see it
+                raise _unlisted(self.address, error) from error
             yield [
                 Entry(item["Key"][len(above) :], item["Size"], item["ETag"])
                 for item in said.get("Contents", ())
@@ -397,7 +481,10 @@ class Store(Storage):
                 return ask()
             except _FINAL:
                 raise
-            except Exception:  # each store's package has errors of its own
+            except Exception as error:  # each store's package has errors of its own
+                if type(error).__name__ in _WRONG_USE:
+                    reason = f"cannot be reached ({said_by(error)})"
+                    raise IfanError(self.address, reason, "check the credentials") from error
                 if time.monotonic() + pause > deadline:
                     raise
             time.sleep(pause)
@@ -448,6 +535,6 @@ def _folders_of(path: str) -> Iterator[str]:
     return ("/".join(parts[:count]) for count in range(1, len(parts)))
 
 
-def _raise_unless_missing(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError):
-        raise error
+def _unlisted(name: str, error: OSError) -> IfanError:
+    reason = f"cannot be listed ({said_by(error)})"
+    return IfanError(name, reason, "check the name, and who may read it")

@@ -25,13 +25,16 @@ def batch(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="SOURCE", help="Folder of photographs, or an address: s3://bucket/folder."
+            metavar="SOURCE",
+            parser=options.address,
+            help="Folder of photographs, or an address: s3://bucket/folder.",
         ),
     ],
     target: Annotated[
         str,
         typer.Argument(
             metavar="TARGET",
+            parser=options.address,
             help="Folder or address for the results. They are called there as in SOURCE.",
         ),
     ],

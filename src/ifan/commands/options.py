@@ -19,6 +19,12 @@ def path(text: str) -> Path:
     return Path(text)
 
 
+def address(text: str) -> str:
+    """Take an argument as the address of a folder, unless it is empty; as `path`."""
+    path(text)
+    return text
+
+
 def end(text: str) -> Path:
     """Take an argument as a path, or as a stream if it is `-`; a file of that name is `./-`."""
     given = path(text)

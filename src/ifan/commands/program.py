@@ -85,7 +85,8 @@ def run() -> None:
         if debug:
             raise
         if error.filename is None:
-            _exit(f"output: cannot be written ({error.strerror}); check where it goes", 1)
+            said = error.strerror or error
+            _exit(f"output: cannot be written ({said}); check where it goes", 1)
         reason = f"cannot be used ({error.strerror})"
         _exit(f"{error.filename}: {reason}; check it and its permissions", 1)
     except Exception as error:
