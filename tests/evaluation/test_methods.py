@@ -176,6 +176,25 @@ def test_models_and_folders_are_compared(evaluate, checkpoints, tmp_path, all_se
     assert compared["methods"][2]["gain"]["psnr"]["mean"] == 0
 
 
+def test_what_is_compared_is_read_in_the_same_bits(evaluate, checkpoints, tmp_path, all_sets):
+    models = [checkpoints / f"{mode}.pytorch" for mode in ("IFAN_16bit", "IFAN_8")]
+    pictures = all_sets / "RealDOF/source"
+    said = evaluate("--data", "RealDOF", "--compare", *models, status=2).err
+    assert "models take different bits (IFAN_16bit 16, IFAN_8 8); give --bits 8 or 16" in said
+    evaluate("--data", "RealDOF", "--compare", models[0], pictures)
+    (compared,) = tmp_path.glob("logs/**/compare_RealDOF.json")
+    methods = json.loads(compared.read_text())["methods"]
+    assert [one["settings"]["bits"] for one in methods] == [16, 16]
+
+
+def test_times_that_were_shared_are_measured_anew_alone(evaluate, checkpoints):
+    command = ("--data", "RealDOF", "--model", checkpoints / "IFAN_8.pytorch")
+    evaluate(*command)
+    assert "2 done before" in evaluate(*command).out
+    assert "done before" not in evaluate(*command, "--alone").out
+    assert "2 done before" in evaluate(*command, "--alone").out
+
+
 def test_a_failure_is_told_and_the_status_says_so(ifan, checkpoints, tmp_path):
     root = save_dpdd(tmp_path / "sets")
     (root / "DPDD/test_c/source/1P0A0918.png").write_bytes(b"")

@@ -90,6 +90,29 @@ def test_a_run_that_was_stopped_goes_on(dpdd, score, tmp_path):
     assert [record.number for record in score(sources(dpdd), dpdd).done] == [2, 3]
 
 
+def test_means_are_written_once_every_picture_is_scored(dpdd, score, tmp_path):
+    method = FolderMethod(sources(dpdd), Protocol())
+    test_set = open_test_set("DPDD", dpdd, views=False)
+    stopped = Evaluation(method, test_set, Protocol(), tmp_path / "logs")
+    assert len(list(stopped.run(stopped=lambda: len(stopped.records) == 1))) < 3
+    stopped.write_scores()
+    assert list(tmp_path.glob("logs/**/score*.txt")) == []
+    done = score(sources(dpdd), dpdd)
+    done.write_scores()
+    latest, own = done.score_files(".txt")
+    assert latest.read_text() == own.read_text()
+    assert latest.read_text().count("[EVAL") == 3
+
+
+def test_folders_of_one_name_keep_the_scores_of_their_own_runs(dpdd, score, tmp_path):
+    for name, pictures in (("a", sources(dpdd)), ("b", sources(dpdd).with_name("target"))):
+        shutil.copytree(pictures, tmp_path / name / "png")
+        score(tmp_path / name / "png", dpdd).write_scores()
+    first, second = sorted(tmp_path.glob("logs/**/png/DPDD/*/score.txt"))
+    assert "[TOTAL png] PSNR: 5" in second.read_text()  # 16-bit targets, scored as 8-bit ones
+    assert "[TOTAL png] PSNR: 5" not in first.read_text()
+
+
 def test_results_never_go_among_the_pictures(dpdd):
     method = FolderMethod(sources(dpdd), Protocol())
     test_set = open_test_set("DPDD", dpdd, views=False)

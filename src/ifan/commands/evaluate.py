@@ -36,6 +36,7 @@ def evaluate(
         str,
         typer.Option(
             metavar="NAME|FOLDER",
+            parser=options.address,
             help="DPDD, RealDOF, CUHK, PixelDP or random, below the root; or any folder.",
         ),
     ] = "DPDD",
@@ -107,9 +108,9 @@ def evaluate(
     evaluations = []
     for method in methods:
         test_set = open_test_set(data, root, views=method.needs_views)
-        evaluations.append(Evaluation(method, test_set, steps, log_root, again=again))
+        evaluations.append(Evaluation(method, test_set, steps, log_root, again=again, alone=alone))
     for evaluation in evaluations:
-        _run(evaluation, alone=alone)
+        _run(evaluation)
     _finish(evaluations, log_root)
 
 
@@ -168,18 +169,27 @@ def _compared(
     """Open models and folders, each under a name of its own."""
     from ifan.evaluation.methods import is_result_folder, labels_of
 
+    models = [
+        None
+        if is_result_folder(name)
+        else _method(name, None, steps, engine, precision, bits, None)
+        for name in named
+    ]
+    # Differences are of scores against the same targets, so all are read alike.
+    found = [(model.label, model.bits) for model in models if model]
+    if len({each for _, each in found}) > 1:
+        said = ", ".join(f"{label} {each}" for label, each in found)
+        raise typer.BadParameter(f"models take different bits ({said}); give --bits 8 or 16")
+    alike = found[0][1] if found else bits
     methods = []
-    for name, label in zip(named, labels_of(named), strict=True):
-        folder = Path(name) if is_result_folder(name) else None
-        model = None if folder else name
-        mode = label if folder else None
-        method = _method(model, folder, steps, engine, precision, bits, mode)
+    for name, label, model in zip(named, labels_of(named), models, strict=True):
+        method = model or _method(None, Path(name), steps, engine, precision, alike, label)
         method.label = label
         methods.append(method)
     return methods
 
 
-def _run(evaluation: Evaluation, *, alone: bool) -> None:
+def _run(evaluation: Evaluation) -> None:
     """Score what is missing, and say it; what is begun when a signal comes is finished."""
     from ifan.evaluation.tree import score_line
 
@@ -190,7 +200,7 @@ def _run(evaluation: Evaluation, *, alone: bool) -> None:
     said += [f"{there} done before"] if there else []
     _say(f"{method.label} on {test_set.name}: {', '.join(said)}")
     with stopping.deferred():
-        records = evaluation.run(stopped=stopping.asked, alone=alone)
+        records = evaluation.run(stopped=stopping.asked)
         with closing(records), progress_over([1] * len(evaluation.missing)) as advance:
             for record in records:
                 failed = record.error is not None

@@ -100,7 +100,7 @@ class ModelMethod:
         self.label = model.name
         self.mode = mode or (entry and entry.mode) or _EPOCH.sub("", model.name)
         self.checkpoint: Path | None = model.weights
-        self.bits: Bits = bits or (entry or model.description).sample_bits
+        self.bits: Bits = bits or (_released_file(model) or model.description).sample_bits
         self.needs_views = deblurrer.dual_pixel
 
     def identity(self) -> dict[str, object]:

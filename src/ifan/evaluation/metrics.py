@@ -44,9 +44,9 @@ class Scores(BaseModel):
 
 
 def psnr(picture: Picture, target: Picture) -> float:
-    """Return the peak signal-to-noise ratio over RGB in dB, peak 1."""
+    """Return the peak signal-to-noise ratio over RGB in dB, peak 1; NaN where values are none."""
     error = float(np.square(np.subtract(picture, target, dtype=np.float64)).mean())
-    return float(-10 * np.log10(error)) if error > 0 else float("inf")
+    return float("inf") if error == 0 else float(-10 * np.log10(error))
 
 
 def ssim(picture: Picture, target: Picture, window: Window = "uniform") -> float:

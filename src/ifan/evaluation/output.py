@@ -32,17 +32,19 @@ def write_results(evaluations: Sequence[Evaluation], log_root: Path, command: st
     """
     summary = summarise(evaluations, command)
     first = evaluations[0]
+    reports: tuple[Path, ...]
     if len(evaluations) == 1:
-        report = first.results.score_file(first.test_set.name, ".html")
+        reports = first.score_files(".html")
     else:
         folder = mode_folder(log_root, comparison_mode(evaluations)) / "result"
-        report = folder / f"compare_{first.test_set.name}.html"
-    make_folder(report.parent)
-    _write_csv(report.with_suffix(".csv"), summary)
-    text = summary.model_dump_json(indent=1)
-    write_atomically(report.with_suffix(".json"), text.encode(), overwrite=True)
-    write_report(report, summary, evaluations)
-    return report
+        reports = (folder / f"compare_{first.test_set.name}.html",)
+    for report in reports:
+        make_folder(report.parent)
+        _write_csv(report.with_suffix(".csv"), summary)
+        text = summary.model_dump_json(indent=1)
+        write_atomically(report.with_suffix(".json"), text.encode(), overwrite=True)
+        write_report(report, summary, evaluations)
+    return reports[0]
 
 
 def comparison_mode(evaluations: Sequence[Evaluation]) -> str:

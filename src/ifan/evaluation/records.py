@@ -26,6 +26,7 @@ class Record(BaseModel):
         scores: of the result; None where there is no target, or it failed.
         before: of the picture as it was.
         seconds: that the network took; None where there was none.
+        alone: whether nothing else was done meanwhile.
         error: why it failed, in one line; None if it did not.
     """
 
@@ -38,6 +39,7 @@ class Record(BaseModel):
     scores: Scores | None = None
     before: Scores | None = None
     seconds: float | None = None
+    alone: bool = False
     error: str | None = None
 
 

@@ -65,6 +65,8 @@ class Evaluation:
         protocol: how.
         log_root: where results go, see `ifan.evaluation.tree`.
         again: whether all is done anew.
+        alone: whether nothing is done beside the network, so that times are its own; pictures that
+            were scored beside others are done anew.
 
     Attributes:
         records: what became of each picture, by number, as far as it has come.
@@ -85,8 +87,10 @@ class Evaluation:
         log_root: Path,
         *,
         again: bool = False,
+        alone: bool = False,
     ) -> None:
         self.method = method
+        self.alone = alone
         self.test_set = test_set
         self.protocol = protocol
         self.settings = {
@@ -115,9 +119,7 @@ class Evaluation:
         """What became of the pictures, as far as it has come, in their order."""
         return [self.records[number] for number in sorted(self.records)]
 
-    def run(
-        self, *, stopped: Callable[[], bool] = lambda: False, alone: bool = False
-    ) -> Generator[Record, None, None]:
+    def run(self, *, stopped: Callable[[], bool] = lambda: False) -> Generator[Record, None, None]:
         """Score what is missing; a picture that fails does not stop the rest.
 
         The network runs in the caller's thread; others read the next picture, and score and write
@@ -125,7 +127,6 @@ class Evaluation:
 
         Args:
             stopped: asked between pictures; once it is true, no more are begun.
-            alone: whether nothing is done beside the network, so that times are its own.
 
         Yields:
             What became of each picture.
@@ -141,7 +142,7 @@ class Evaluation:
         work = _Work(self)
         steps = Steps(work.read, work.make, work.score, _pixels)
         pieces = (_Piece(n, self.test_set.files[n - 1], self._files[n - 1]) for n in missing)
-        outcomes = one_by_one(pieces, steps) if alone else overlapped(pieces, steps, stopped)
+        outcomes = one_by_one(pieces, steps) if self.alone else overlapped(pieces, steps, stopped)
         for record in outcomes:
             add_record(self.run_folder.records, record)
             self.records[record.number] = record
@@ -149,16 +150,31 @@ class Evaluation:
             if stopped():
                 return
 
-    def write_scores(self) -> Path:
-        """Write the score file of the paper's code.
+    def score_files(self, suffix: str) -> tuple[Path, Path]:
+        """Return where scores go: where the paper's code has them, and into the run's folder.
+
+        Args:
+            suffix: with its dot.
+        """
+        latest = self.results.score_file(self.test_set.name, suffix)
+        return latest, self.run_folder.score_file(suffix)
+
+    def write_scores(self) -> Path | None:
+        """Write the score file of the paper's code, unless pictures are missing.
+
+        Returns:
+            The file where the paper's code has it; None if it was not written.
 
         Raises:
             OutputError: it cannot be written.
         """
-        path = self.results.score_file(self.test_set.name, ".txt")
-        count = len(self.test_set.files)
-        write_scores(path, self.method.mode, self.results.checkpoint_name, self.in_order, count)
-        return path
+        if self.missing:  # the means would be taken for those of the set
+            return None
+        count, name = len(self.test_set.files), self.results.checkpoint_name
+        paths = self.score_files(".txt")
+        for path in paths:
+            write_scores(path, self.method.mode, name, self.in_order, count)
+        return paths[0]
 
     def stamp(self, number: int) -> tuple[tuple[str, int, int], ...]:
         """Return what tells whether the files of a picture are the same as they were."""
@@ -173,6 +189,8 @@ class Evaluation:
     def _still_holds(self, number: int, record: Record) -> bool:
         is_one = 1 <= number <= len(self.test_set.files) and record.error is None
         if not is_one or record.stamp != self.stamp(number):
+            return False
+        if self.alone and record.seconds is not None and not record.alone:
             return False
         return self.method.checkpoint is None or is_written(self._output(number))
 
@@ -242,6 +260,7 @@ class _Work:
             scores=scores,
             before=before,
             seconds=piece.made.seconds,
+            alone=evaluation.alone,
         )
 
     def _scores(self, target: Picture, pictures: tuple[Picture, ...]) -> list[Scores]:

@@ -10,6 +10,7 @@ LOG_ROOT/IFAN_CVPR2021/<mode>/result/quanti_quali/<checkpoint>/
         names.csv                the files that NN stands for
         settings.json            what the scores depend on
         scores.jsonl             a line for each picture, as it comes
+        score.txt .csv .json .html   of this run; those above are of the last one that ended
 """
 
 from __future__ import annotations
@@ -119,6 +120,14 @@ class RunFolder:
         self.path = path
         self.records = path / "scores.jsonl"
 
+    def score_file(self, suffix: str) -> Path:
+        """Return the file of the scores of this run.
+
+        Args:
+            suffix: with its dot.
+        """
+        return self.path / f"score{suffix}"
+
     def picture(self, what: str, number: int, count: int, kind: str = "png") -> Path:
         """Return the file of a picture.
 
@@ -185,7 +194,7 @@ def write_scores(
         path: the file; one that is there is replaced.
         mode: name of the model.
         checkpoint: name of the file of its weights.
-        records: what became of each picture, as far as it has come.
+        records: what became of each picture.
         count: how many pictures there are.
 
     Raises:
