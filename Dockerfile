@@ -8,9 +8,11 @@ RUN python -m venv /ifan \
 
 FROM python:3.12-slim
 COPY --from=build /ifan /ifan
-RUN useradd --system --no-create-home ifan
+# Where compiled graphs and models of one's own are kept. A new volume that is mounted there is the user's, too.
+RUN useradd --system --no-create-home ifan \
+    && install -d -o ifan /var/lib/ifan
 USER ifan
-ENV PATH=/ifan/bin:$PATH PYTHONUNBUFFERED=1
+ENV PATH=/ifan/bin:$PATH PYTHONUNBUFFERED=1 IFAN_HOME=/var/lib/ifan
 EXPOSE 8000
 # Exec form: the server itself gets the signals.
 CMD ["ifan", "serve", "--host", "0.0.0.0"]

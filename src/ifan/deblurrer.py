@@ -267,8 +267,8 @@ class Deblurrer:
 
         Returns:
             HxW float32: the disparity between the dual-pixel views that the network predicts, in
-            pixels of `image`. It grows with the blur; its sign tells the two sides of the plane of
-            focus apart.
+            pixels of `image`. It grows with the blur. With a dual-pixel model its sign tells the
+            two sides of the focus apart; with a model of one view it means little.
 
         Raises:
             TypeError, ValueError: the arrays are not as described.
@@ -350,8 +350,9 @@ class Deblurrer:
         Args:
             source: the photograph.
             target: a `.tif` gets the numbers, in pixels, as one float32 channel; other formats get
-                colours: white where it is in focus, blue and red on the two sides of the focus, and
-                a legend in the lower left corner.
+                colours: white where it is in focus, darker blue or red the further it is out of
+                focus, and a legend in the lower left corner. Which of the two it is means something
+                with a dual-pixel model only, see `defocus_map`.
             left: left dual-pixel view; for a dual-pixel model only.
             right: right dual-pixel view; for a dual-pixel model only.
             overwrite: whether a file of that name is replaced; the photograph itself never is.

@@ -1,6 +1,10 @@
+from importlib.metadata import version
+
 import pytest
 
 from ifan import __version__
+from ifan.commands.doctor import doctor
+from ifan.engines import selection
 from ifan.engines.selection import ENGINES, INSTALL, choose, installed
 
 
@@ -69,6 +73,30 @@ def test_version_and_what_can_be_done(ifan):
 def test_help_names_every_option(ifan, command, options):
     words = ifan(*command.split(), "--help").stdout.replace(",", " ").split()
     assert set(options.split()) <= set(words)
+
+
+@pytest.mark.parametrize(
+    ("package", "extra", "command"),
+    [
+        ("lightning-fabric", "train", "train"),
+        ("scikit-image", "evaluate", "evaluate"),
+        ("fastapi", "serve", "serve"),
+        ("ray", "cluster", "batch"),
+    ],
+)
+def test_the_doctor_says_how_to_get_what_a_command_needs(
+    monkeypatch, capsys, package, extra, command
+):
+    def row():
+        doctor()
+        lines = capsys.readouterr().out.splitlines()
+        (line,) = [line for line in lines if line.split()[:1] == [package]]
+        return line
+
+    assert version(package) in row()
+    assert row().endswith(f", for ifan {command}")
+    monkeypatch.setattr(selection, "version", lambda name: None if name == package else "1.0")
+    assert f"missing: pip install 'ifan[{extra}]', for ifan {command}" in row()
 
 
 def test_the_doctor_says_what_is_here_and_what_will_be_used(ifan, monkeypatch, folder):

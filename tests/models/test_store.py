@@ -140,6 +140,24 @@ def test_a_folder_without_weights_is_refused(tmp_path):
         open_model(tmp_path)
 
 
+def test_a_graph_alone_is_refused_and_runs_from_a_folder_with_its_weights(tmp_path, released):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    export_model(open_model(released), folder / "model.onnx")
+    export_model(open_model(released), folder / "model.safetensors")
+    remedy = r"put it as model\.onnx beside model\.safetensors .* and give the folder"
+    for use in (
+        lambda path: open_model(path).description,
+        lambda path: open_model(path).checkpoint,
+        lambda path: import_model(path, "mine"),
+    ):
+        with pytest.raises(ModelError, match=rf"is an ONNX graph by its name.*; {remedy}$"):
+            use(folder / "model.onnx")
+    model = open_model(folder)
+    assert model.graph() == folder / "model.onnx"
+    assert model.description == open_model(released).description
+
+
 @pytest.mark.parametrize("name", ["nonsense", "../x", "no/such/file.pth", ""])
 def test_an_unknown_model_is_refused_with_a_remedy(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -450,6 +468,13 @@ def test_another_address_has_an_archive_of_its_own(archive):
     download_model("IFAN_8", address=address)
     with pytest.raises(DownloadError, match="404"):
         download_model("IFAN_16bit", address=f"{address}.other")
+
+
+def test_a_download_that_fails_says_what_to_import_out_of_the_archive(archive):
+    address, _ = archive
+    with pytest.raises(DownloadError) as failure:
+        download_model("IFAN_8", address=f"{address}.other")
+    assert "unpack it, and run `ifan models import IFAN_8.pytorch`" in failure.value.remedy
 
 
 def test_the_archive_serves_the_other_checkpoints_too(archive):

@@ -24,12 +24,11 @@ def steps():
 
 
 def test_what_the_image_copies_is_enough_to_install_from(tmp_path):
-    ignored = (ROOT / ".dockerignore").read_text().split()
     for name, rest in steps():
         if name == "COPY" and "--from" not in rest:
             *sources, target = rest.split()
             for source in sources:
-                assert f"!{source}" in ignored, f"{source} is kept out of the build"
+                assert is_sent(source), f"{source} is kept out of the build"
                 copy(ROOT / source, tmp_path / target.lstrip("/"))
     (install,) = [rest for name, rest in steps() if "pip install" in rest]
     assert "-c /source/constraints.txt '/source[serve,raw]'" in install
@@ -40,6 +39,13 @@ def test_what_the_image_copies_is_enough_to_install_from(tmp_path):
     names = set(zipfile.ZipFile(wheel).namelist())
     files = [path for path in (ROOT / "src/ifan/serving/page").rglob("*") if path.is_file()]
     assert {str(path.relative_to(ROOT / "src")) for path in files} <= names
+
+
+def is_sent(path):
+    """Whether .dockerignore, which leaves out all but what it names, lets a path into a build."""
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    assert lines[0] == "*"
+    return any(f"!{name}" in lines for name in (path, *map(str, Path(path).parents)))
 
 
 def copy(source, target):
@@ -66,6 +72,23 @@ def test_the_image_runs_without_rights_and_the_server_gets_the_signals():
     assert names.index("USER") < names.index("CMD")
 
 
+def test_the_user_of_the_image_can_write_where_graphs_are_kept():
+    names = [name for name, _ in steps()]
+    user = dict(steps())["USER"]
+    (home,) = [
+        word.removeprefix("IFAN_HOME=")
+        for name, rest in steps()
+        for word in rest.split()
+        if name == "ENV" and word.startswith("IFAN_HOME=")
+    ]
+    (made,) = [number for number, (_, rest) in enumerate(steps()) if "useradd" in rest]
+    assert f"install -d -o {user} {home}" in steps()[made][1]
+    assert names[made] == "RUN"
+    assert made < names.index("USER")
+    text = (ROOT / "docs" / "serving.md").read_text()
+    assert f"-v ifan:{home}" in text
+
+
 @pytest.fixture
 def predictor():
     """The predictor that cog.yaml names."""
@@ -86,6 +109,14 @@ def test_the_predictor_of_cog_makes_a_photograph_sharp(predictor, tmp_path):
     assert sharp.name == "photo.deblurred.jpg"
     assert opened(sharp.read_bytes()).size == (64, 48)
     assert sharp.read_bytes() != photo.read_bytes()
+
+
+def test_cog_is_given_the_predictor():
+    settings = yaml.safe_load((ROOT / "cog.yaml").read_text())
+    predictor, _ = settings["predict"].split(":")
+    assert (ROOT / predictor).is_file()
+    for path in (predictor, settings["build"]["python_requirements"], "cog.yaml", "src/ifan"):
+        assert is_sent(path), f"{path} is kept out of the build"
 
 
 def test_cog_installs_what_the_package_requires():

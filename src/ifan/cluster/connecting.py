@@ -69,7 +69,8 @@ def _require_answer(address: str) -> None:
     if address.startswith("ray://"):
         reason = "is for Ray's client, through which Ray Data does not run"
         remedy = (
-            "give --address auto on a node, or: ray job submit -- ifan batch ... --address auto"
+            "give --address auto on a node, or, with ray[default]: "
+            "ray job submit -- ifan batch ... --address auto"
         )
         raise IfanError(address, reason, remedy)
     host, _, port = address.rpartition(":")

@@ -43,7 +43,8 @@ def defocus_map(
     """Show how far each part of a photograph is out of focus.
 
     The map holds the disparity between dual-pixel views that the network predicts, in pixels of
-    the photograph: it grows with the blur, its sign tells the two sides of the focus apart.
+    the photograph. It grows with the blur. With a dual-pixel model its sign tells the two sides of
+    the focus apart; with a model of one view it means little.
     """
     from ifan.results import default_map_target
 

@@ -22,8 +22,12 @@ _PACKAGES = (
     ("pylibjxl", "JPEG XL", "pip install 'ifan[raw]'"),
     ("rawpy", "RAW", "pip install 'ifan[raw]'"),
     ("onnx", "graphs from checkpoints", "pip install 'ifan[torch]'"),
+    ("lightning-fabric", "ifan train", "pip install 'ifan[train]'"),
+    ("scikit-image", "ifan evaluate", "pip install 'ifan[evaluate]'"),
+    ("fastapi", "ifan serve", "pip install 'ifan[serve]'"),
+    ("ray", "ifan batch", "pip install 'ifan[cluster]'"),
 )
-"""Package, what it is for, how it is brought in."""
+"""Package, what it is for, how it is brought in. One stands for all that a command needs."""
 
 
 def doctor() -> None:
@@ -44,7 +48,7 @@ def doctor() -> None:
     typer.echo("\nbesides:")
     for package, use, install in _PACKAGES:
         version = selection.version(package)
-        typer.echo(f"  {package:12} {version or f'missing: {install}'}, for {use}")
+        typer.echo(f"  {package:16} {version or f'missing: {install}'}, for {use}")
     typer.echo(f"\nmodels, imported ones in {store.models_folder()}:")
     for model in store.available_models():
         typer.echo(f"  {model.name}")

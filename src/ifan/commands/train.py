@@ -59,7 +59,11 @@ def train(
         Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="What to train on.")
     ] = "auto",
     wandb: Annotated[
-        bool, typer.Option("--wandb", help="Send what one sees of it to Weights & Biases, too.")
+        bool,
+        typer.Option(
+            "--wandb",
+            help="Send what one sees of it to Weights & Biases, too; needs ifan[wandb].",
+        ),
     ] = False,
     _recipes: Annotated[
         bool,

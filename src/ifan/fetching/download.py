@@ -74,6 +74,7 @@ def download(
     sha256: str | None = None,
     progress: Progress | None = None,
     then: str | None = None,
+    member: str | None = None,
 ) -> Path:
     """Download a file, unless it is there already.
 
@@ -88,6 +89,7 @@ def download(
             a file of that name for the right one.
         progress: called after every piece that arrives.
         then: the command that takes a file which was downloaded by hand, for messages.
+        member: the file in the archive that this command takes, where it does not take archives.
 
     Returns:
         `folder / name`.
@@ -100,7 +102,7 @@ def download(
         reason = f"cannot be checked against {sha256!r}, which is no SHA-256"
         raise DownloadError(address, reason, "give its 64 hexadecimal digits")
     target = folder / name
-    downloader = ResumingDownloader(folder / f"{name}.part", sha256, progress, then)
+    downloader = ResumingDownloader(folder / f"{name}.part", sha256, progress, then, member)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _one_at_a_time(folder / f"{name}.lock"), _silent_pooch():
@@ -208,6 +210,7 @@ class ResumingDownloader:
         sha256: known SHA-256 in hexadecimal digits; None if unknown.
         progress: called after every piece that arrives.
         then: the command that takes a file which was downloaded by hand, for messages.
+        member: the file in the archive that this command takes, where it does not take archives.
         attempts: requests a call makes at most, when connections break.
         pause_s: seconds before the second attempt; doubled before each further one.
         timeouts_s: seconds that a server may take to accept a connection, and to say something.
@@ -217,6 +220,7 @@ class ResumingDownloader:
     sha256: str | None = None
     progress: Progress | None = None
     then: str | None = None
+    member: str | None = None
     attempts: int = 4
     pause_s: float = 1.0
     timeouts_s: tuple[float, float] = (10.0, 60.0)
@@ -325,8 +329,10 @@ class ResumingDownloader:
 
     def _by_hand(self, url: str) -> str:
         """Return the remedy where the program cannot download."""
-        then = f" and run `{self.then}`" if self.then else ""
-        return f"download it by hand from {url}{then}"
+        way = f"download it by hand from {url}"
+        if self.then and self.member:
+            return f"{way}, unpack it, and run `{self.then} {self.member}` where {self.member} is"
+        return f"{way} and run `{self.then}`" if self.then else way
 
     def _verify(self, url: str, path: Path, expected: str) -> None:
         got = sha256_of(path)

@@ -79,6 +79,12 @@ def faults_told(path: Path) -> Iterator[None]:
 
 def damaged(path: Path) -> ModelError:
     """Return what to raise where the bytes of a file are not those of a checkpoint."""
+    if path.suffix.lower() == ".onnx":
+        remedy = (
+            "put it as model.onnx beside model.safetensors of the same model in a folder, and give "
+            "the folder"
+        )
+        return ModelError(path, "is an ONNX graph by its name, no checkpoint", remedy)
     return ModelError(path, "is damaged or no checkpoint at all", "download or copy it again")
 
 

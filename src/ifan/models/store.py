@@ -347,7 +347,8 @@ def download_model(
         name=f"checkpoints-{hashlib.sha256(source.encode()).hexdigest()[:8]}.zip",
         sha256=pinned,
         progress=progress,
-        then="ifan models import FILE",
+        then="ifan models import",
+        member=entry.file,
     )
     try:
         model = _import_member(archive, entry)

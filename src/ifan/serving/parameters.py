@@ -1,4 +1,4 @@
-"""What a request may ask for: the options of the command line, checked."""
+"""What a request may ask for, checked: options of the command line, and `quality`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ class MapParameters(BaseModel):
         FormatName,
         Field(
             description="tiff has the numbers, in pixels, as 32-bit floats; the others have "
-            "colours: white where it is in focus, blue and red on the two sides of the focus."
+            "colours: white where it is in focus, darker blue or red the further it is out of "
+            "focus. With a dual-pixel model the sign, blue or red, tells the two sides of the "
+            "focus apart; with a model of one view it means little."
         ),
     ] = "png"
     working_size: Annotated[str, _WORKING_SIZE] = "auto"
