@@ -185,7 +185,14 @@ def test_a_picture_that_is_smaller_than_the_crop_is_named():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"grey_share": 1.1}, {"noise_sigma": (0.2, 0.1)}, {"smallest_scale": 0}, {"rotations": True}],
+    [
+        {"grey_share": 1.1},
+        {"noise_sigma": (0.2, 0.1)},
+        {"noise_sigma": (0.1, float("inf"))},
+        {"noise_share": float("nan")},
+        {"smallest_scale": 0},
+        {"rotations": True},
+    ],
 )
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):

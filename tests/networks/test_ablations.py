@@ -115,7 +115,9 @@ def test_deblurs_and_gives_to_the_losses_what_it_can(architecture):
     assert network.estimates_disparity == ("disparity" in LOSSES[architecture])
     if network.estimates_disparity:
         assert network.disparity(center).shape == (2, 1, 3, 5)
+        torch.testing.assert_close(result.disparity, network.disparity(center))
     else:
+        assert result.disparity is None
         with pytest.raises(ValueError, match="has no disparity map estimator"):
             network.disparity(center)
 
@@ -214,8 +216,8 @@ def test_filters_that_start_as_copies_leave_the_defocused_feature(architecture):
     network.filter_predictor.output.weight.zero_()
     network.filter_predictor.output.bias.copy_(network.filter_predictor.copying_bias())
     defocused = network.feature_extractor(center).abs()  # positive: activations change nothing
-    found, _ = network.deblur_feature(network.filter_encoder(center), defocused)
-    assert torch.equal(found, defocused)
+    found = network.deblur_feature(network.filter_encoder(center), defocused)
+    assert torch.equal(found.feature, defocused)
 
 
 def random_features(seed, *shape):

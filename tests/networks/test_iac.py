@@ -1,3 +1,5 @@
+import weakref
+
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -97,17 +99,18 @@ def test_filters_vertically_first():
     assert found.flatten().tolist() == [1.0, 4.0, 3.0, 8.0]
 
 
+@torch.no_grad()
 def test_keeps_one_iteration_of_filters_alive_at_a_time():
-    features, released = random_prediction(0, 3, 2, 4, 4)
-    asked = []
+    """While the next filters are made, those in use are still there, and none before them."""
+    made = []
 
     def one_by_one():
-        for filters in split_prediction(released, 2, shared_filters=False):
-            asked.append(len(asked))
-            yield filters
+        for _ in range(5):
+            assert not any(filters() is not None for filters in made[:-7])
+            tensors = torch.rand(7, 1, 2, 4, 4).unbind()
+            made.extend(map(weakref.ref, tensors))
+            yield SeparableFilters(tensors[:3], tensors[3:6], tensors[6])
+            del tensors
 
-    filters = one_by_one()
-    next(filters)
-    assert asked == [0]
-    iterative_adaptive_convolution(features, filters)
-    assert asked == [0, 1, 2]
+    iterative_adaptive_convolution(torch.rand(1, 2, 4, 4), one_by_one())
+    assert len(made) == 5 * 7

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import weakref
 
 import pytest
 import torch
@@ -126,6 +127,47 @@ def test_neither_inference_nor_training_holds_the_whole_prediction(shared):
         with torch.no_grad(), LargestTensor() as largest:
             use(center)
         assert largest.numel == full_size < whole
+
+
+class LivingFilters(TorchDispatchMode):
+    """Notes how many results of 1x1 convolutions, which make filters, are alive at once."""
+
+    def __init__(self):
+        super().__init__()
+        self.made = []
+        self.most = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        if function is torch.ops.aten.convolution.default and args[1].shape[-2:] == (1, 1):
+            self.made.append(weakref.ref(result))
+            self.most = max(self.most, sum(filters() is not None for filters in self.made))
+        return result
+
+
+@pytest.mark.parametrize(("shared", "parts"), [(False, 7), (True, 4)])
+@pytest.mark.parametrize("use", ["forward", "deblur", "deblur_for_training"])
+@torch.no_grad()
+def test_filters_of_an_iteration_are_gone_before_those_of_the_next_but_one_are_made(
+    shared, parts, use
+):
+    network = IFAN(width=4, iterations=9, shared_filters=shared)
+    with LivingFilters() as living:
+        getattr(network, use)(torch.rand(1, 3, 32, 32))
+    assert len(living.made) == 9 * parts
+    assert parts < living.most <= 2 * parts
+
+
+@torch.no_grad()
+def test_filters_are_shown_to_whoever_wants_to_see_them_in_the_order_of_their_use():
+    network = small()
+    (center,) = views_of(network)
+    seen = []
+    result = network.deblur_for_training(center, seen=seen.append)
+    expected = list(network.filter_predictor.one_by_one(result.filter_feature))
+    assert len(seen) == 3
+    torch.testing.assert_close(seen, expected)
+    assert torch.equal(result.deblurred, network(center))
 
 
 @pytest.mark.parametrize("size", [(8, 12), (12, 8), (7, 7), (0, 8)])

@@ -54,20 +54,31 @@ def test_right_is_the_mirror_of_left(psf, coc):
     np.testing.assert_allclose(right, left[:, ::-1], atol=1e-12)
 
 
-@given(functions, cocs)
-def test_left_and_right_add_up_to_the_center(psf, coc):
-    kernels = psf.views(coc)
-    np.testing.assert_array_equal(kernels.left + kernels.right, 2 * kernels.center)
+def undivided(aperture, kernels, coc):
+    """The light of the whole aperture where the kernels have theirs, kxk, not normalised."""
+    x = offsets(kernels.left).astype(float)
+    light = aperture.light(np.full((1, 1, 1), abs(coc)), x[None, None, :], x[None, :, None])[0]
+    return light if coc >= 0 else light[::-1]
 
 
 @given(apertures, st.sampled_from([HalfDisc(), HalfDisc(0.7), Ramp()]), cocs)
-def test_splits_that_share_the_light_out_leave_the_aperture_as_it_is(aperture, split, coc):
+def test_left_and_right_add_up_to_the_aperture_where_a_split_shares_its_light_out(
+    aperture, split, coc
+):
     """The center view's function is the aperture's own light, whichever way it was split."""
     kernels = PointSpreadFunction(aperture, split).views(coc)
-    x = offsets(kernels.left).astype(float)
-    light = aperture.light(np.full((1, 1, 1), abs(coc)), x[None, None, :], x[None, :, None])[0]
-    light = light if coc >= 0 else light[::-1]
+    light = undivided(aperture, kernels, coc)
     np.testing.assert_allclose(kernels.center, light / light.sum(), atol=1e-12)
+
+
+@given(st.floats(4, 20), st.sampled_from([-1, 1]))
+def test_with_the_translating_disc_they_add_up_to_the_aperture_times_its_chords(radius, sign):
+    kernels = PointSpreadFunction(Disc(), TranslatingDisc()).views(sign * radius)
+    light = undivided(Disc(), kernels, sign * radius)
+    chords = np.sqrt(np.maximum((radius + 0.5) ** 2 - offsets(light)[:, None] ** 2, 0))
+    expected = light * chords
+    np.testing.assert_allclose(kernels.center, expected / expected.sum(), atol=1e-12)
+    assert np.abs(kernels.center - light / light.sum()).sum() > 0.1
 
 
 @given(functions, cocs)

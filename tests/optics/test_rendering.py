@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from ifan.optics import (
     Butterworth,
     Disc,
+    Dome,
     Gaussian,
     HalfDisc,
     Layer,
@@ -149,13 +150,32 @@ def test_a_scene_of_one_colour_has_it_up_to_the_border(psf, cocs, colour):
         np.testing.assert_allclose(view, flat, rtol=2e-5, atol=1e-6)
 
 
-def test_views_add_up_to_the_center_exactly():
-    layers = [
-        Layer(picture(1, 40, 40), 3.0),
-        Layer(picture(2, 40, 40), -5.0, disc_of_opacity(40, 40, 9)),
-    ]
-    views = render(layers, DISC, margin=6)
-    np.testing.assert_array_equal(views.left + views.right, 2 * views.center)
+class Undivided:
+    """Both views see through the whole lens."""
+
+    def left_share(self, radius, x, y):
+        return np.ones_like(radius + 0 * x * y)
+
+
+def centers_of_a_plane(aperture, split, coc):
+    """The center views of a plane: that of the split aperture, and that of the whole one."""
+    functions = (PointSpreadFunction(aperture, split), PointSpreadFunction(aperture, Undivided()))
+    margin = functions[0].reach(coc)
+    layer = Layer(picture(1, 2 * margin + 20, 2 * margin + 24), coc)
+    return [render([layer], psf, margin=margin).center for psf in functions]
+
+
+@pytest.mark.parametrize("aperture", [Disc(), Polygon(5), Butterworth(), Dome(), Gaussian()])
+@pytest.mark.parametrize("split", [HalfDisc(), HalfDisc(0.5), Ramp()])
+@pytest.mark.parametrize("coc", [-5.3, 5.3])
+def test_the_center_is_what_the_undivided_lens_sees_of_a_plane(aperture, split, coc):
+    found, expected = centers_of_a_plane(aperture, split, coc)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_the_center_of_the_translating_disc_is_not():
+    found, undivided = centers_of_a_plane(Disc(), TranslatingDisc(), 5.3)
+    assert np.abs(found - undivided).max() > 0.02
 
 
 @pytest.mark.parametrize("psf", FUNCTIONS, ids=lambda psf: type(psf.aperture).__name__)
@@ -285,13 +305,6 @@ def test_is_the_integral_over_the_lens_where_one_layer_is_in_focus(behind, in_fr
     layers = two_layers(behind, in_front)
     found = np.stack(render(layers, DISC, margin=8))
     np.testing.assert_allclose(found, through_the_lens(layers, DISC, 6.0, 8), atol=1e-4)
-
-
-class Undivided:
-    """Both views see through the whole lens."""
-
-    def left_share(self, radius, x, y):
-        return np.ones_like(radius + 0 * x * y)
 
 
 @pytest.mark.parametrize("block", [1, 8])

@@ -6,12 +6,21 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from ifan.models.released import released_name
 from ifan.networks import IFAN, ReblurringNetwork
 from ifan.networks.disparity import downsample, warp_horizontally
 from ifan.training.devices import open_fabric
-from ifan.training.losses import Tasks, difference, reblur, warp_right_to_left
+from ifan.training.losses import (
+    Tasks,
+    difference,
+    disparity_of_coc,
+    growth,
+    mean_light,
+    reblur,
+    warp_right_to_left,
+)
 from ifan.training.views import Views
 
 ALL = {"deblurring": 1.0, "disparity": 1.0, "reblurring": 1.0}
@@ -132,8 +141,8 @@ class Constant(IFAN):
         super().__init__(width=1, iterations=1)
         self.level = level
 
-    def deblur_for_training(self, center):
-        whole = super().deblur_for_training(center)
+    def deblur_for_training(self, center, **options):
+        whole = super().deblur_for_training(center, **options)
         return whole._replace(deblurred=torch.full_like(center, self.level))
 
 
@@ -246,3 +255,70 @@ def test_filters_that_could_enlarge_without_bound_cost_and_others_do_not():
     assert float(outcome.losses["growth"]) == pytest.approx(math.log(2.7) ** 2)
     outcome.total.backward()
     assert output.bias.grad[:32].max() < 0 < output.bias.grad[32:64].min()
+
+
+EVERY = {"deblurring": 1.0, "reblurring": 0.7, "defocus": 0.1, "colour": 0.5, "growth": 1.0}
+
+
+def small_tasks(weights):
+    """Tasks whose growth counts, and pictures for them."""
+    torch.manual_seed(0)
+    variant = {"width": 4, "iterations": 3}
+    tasks = Tasks(IFAN(**variant), ReblurringNetwork(**variant), weights)
+    with torch.no_grad():
+        tasks.network.filter_predictor.output.bias += 0.6
+    views = Views(*torch.rand(2, 2, 3, 16, 24), coc=4 * torch.randn(2, 1, 16, 24))
+    return tasks, views
+
+
+def losses_by_themselves(tasks, views):
+    """The same losses, each of a pass of its own through all that it needs."""
+    network = tasks.network
+
+    def one_pass():
+        return network.deblur_for_training(views.center)
+
+    light = F.mse_loss(mean_light(one_pass().deblurred), mean_light(views.target))
+    reblurred = reblur(tasks.reblurring, network, one_pass().filter_feature, views.target)
+    size = network.disparity(views.center).abs()
+    return {
+        "deblurring": F.mse_loss(one_pass().deblurred, views.target),
+        "colour": light,
+        "reblurring": F.mse_loss(reblurred, downsample(views.center)),
+        "defocus": F.mse_loss(size, disparity_of_coc(views.coc)),
+        "growth": growth(network.filter_predictor.one_by_one(one_pass().filter_feature)),
+    }
+
+
+def test_losses_that_share_a_pass_are_those_of_passes_of_their_own():
+    tasks, views = small_tasks(EVERY)
+    outcome = tasks(views)
+    outcome.total.backward()
+    found = {name: parameter.grad for name, parameter in tasks.named_parameters()}
+    tasks.zero_grad()
+    alone = losses_by_themselves(tasks, views)
+    total = sum(EVERY[task] * loss for task, loss in alone.items())
+    total.backward()
+    assert alone["growth"] > 0
+    torch.testing.assert_close(outcome.losses, alone, rtol=1e-6, atol=0)
+    torch.testing.assert_close(outcome.total, total, rtol=1e-6, atol=0)
+    for name, parameter in tasks.named_parameters():
+        error = (found[name] - parameter.grad).norm()
+        assert error < 3e-6 * parameter.grad.norm(), name
+
+
+@pytest.mark.parametrize("weights", [EVERY, ALL | {"disparity": 0.0}])
+def test_a_pass_estimates_disparity_and_makes_filters_once(weights):
+    tasks, views = small_tasks(weights)
+    predictor, made = tasks.network.filter_predictor, []
+    estimator, one_by_one = tasks.network.disparity_estimator, predictor.one_by_one
+    estimator.register_forward_hook(lambda *_: made.append("disparity"))
+
+    def counted(feature):
+        for filters in one_by_one(feature):
+            made.append("filters")
+            yield filters
+
+    predictor.one_by_one = counted
+    tasks(views)
+    assert sorted(made) == ["disparity", "filters", "filters", "filters"]

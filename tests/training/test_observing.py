@@ -81,6 +81,16 @@ def test_validation_scores_get_columns_of_their_own(observe, tmp_path):
     assert scores["deblurring"] == after["psnr"] == ""
 
 
+def test_what_is_blurred_more_than_all_bands_has_one_without_end_also_in_a_table_begun_before(
+    observe, tmp_path
+):
+    observe().validated(2, JUDGED)
+    observe(2).validated(4, [*JUDGED, Judged(25.0, 0.5, 20.0, 12.0), Judged(25.0, 0.5, 22.0, 99.0)])
+    before, after = rows(tmp_path)
+    assert (before["gain_1_3px"], before["gain_from_12px"]) == ("4", "")
+    assert (after["gain_1_3px"], after["gain_from_12px"]) == ("4", "4")
+
+
 def test_a_resumed_run_cuts_the_rows_that_it_will_write_again(observe, tmp_path):
     observer = observe()
     train(observer, 1, 2)

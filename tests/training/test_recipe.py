@@ -79,7 +79,7 @@ def test_anything_can_be_overridden():
 
 def test_other_data_replace_those_of_the_base(tmp_path):
     file = tmp_path / "mine.yaml"
-    file.write_text("base: ifan-s\ndata: {kind: folder, root: here}\n")
+    file.write_text("base: ifan-s\ndata: {kind: folder, root: here}\nlosses: {defocus: 0}\n")
     assert open_recipe(str(file)).data.root == "here"
 
 
@@ -98,15 +98,12 @@ def test_a_base_is_looked_for_beside_the_file_that_names_it(tmp_path):
         ("crop=100", "crop: Input should be a multiple of 8, not 100"),
         ("network.architecture=G", "network.architecture: Input should be"),
         ("network=3", "network: "),
-        ("losses={deblurring: 0, disparity: 0, reblurring: 0}", "losses must not all be 0"),
-        (
-            "losses={deblurring: 0, disparity: 0, reblurring: 0, defocus: 1}",
-            "losses must not all be 0, besides colour, growth, defocus",
-        ),
+        ("losses.deblurring=0", "losses.deblurring: Input should be greater than 0"),
         (
             "losses={deblurring: 0, disparity: 0, reblurring: 0, colour: 1}",
-            "losses must not all be 0, besides colour, growth, defocus",
+            "losses.deblurring: Input should be greater than 0",
         ),
+        ("losses.defocus=1", "losses.defocus must be 0: only simulated scenes tell the true blur"),
         ("data={kind: simulated, scenes: 3, uses: 1}", "data.scenes * data.uses must be"),
         (
             "data={kind: simulated, curriculum: {mean_coc_px: [8, 12]}}",
@@ -128,6 +125,14 @@ def test_a_base_is_looked_for_beside_the_file_that_names_it(tmp_path):
             "smallest_zoom must not exceed largest_zoom",
         ),
         ("data.augmentation.noise_share=2", "data.augmentation.noise_share: "),
+        (
+            "data.augmentation.noise_sigma=[0.1, .inf]",
+            "data.augmentation.noise_sigma.1: Input should be a finite number",
+        ),
+        (
+            "data={kind: simulated, simulation: {coc_px: [1, 2000]}}",
+            "coc_px and fringe_px together must not exceed 999 px",
+        ),
         ("mode=../elsewhere", "mode: "),
         ("precision", "is no override"),
         ("batch=[", "has a value that is no YAML"),
@@ -153,6 +158,22 @@ def test_what_is_wrong_is_named_by_its_key(override, said):
 def test_a_task_that_a_network_cannot_do_is_refused(name, task):
     with pytest.raises(IfanError, match=f"losses.{task} must be 0"):
         open_recipe(name, [f"losses.{task}=1"])
+
+
+@pytest.mark.parametrize("override", ["network.iterations=8", "network.shared_filters=true"])
+@pytest.mark.parametrize(
+    ("name", "others"),
+    [("ablation-B", []), ("ablation-D", []), ("ablation-FAC", ["losses.reblurring=0"])],
+)
+def test_settings_that_nothing_in_a_network_reads_are_refused(name, others, override):
+    with pytest.raises(IfanError, match=r"network\.\w+ must be left at (17|False): nothing in"):
+        open_recipe(name, [*others, override])
+
+
+@pytest.mark.parametrize("name", ["ablation-F", "ablation-FR", "ablation-FAC"])
+def test_settings_of_filters_or_of_the_reblurring_network_alone_are_taken(name):
+    network = open_recipe(name, ["network.iterations=8", "network.shared_filters=true"]).network
+    assert (network.iterations, network.shared_filters) == (8, True)
 
 
 @pytest.mark.parametrize("override", ["optimizer.name=muon", "optimizer.clip_apart=true"])

@@ -10,10 +10,10 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, model_validator
 
 from ifan.datasets.examples import Example, require_crop
+from ifan.datasets.simulated.settings import Share
 from ifan.images.photograph import WHITE, Pixels
 from ifan.optics.colour import srgb_coded
 
-Share = Annotated[float, Field(ge=0, le=1)]
 Array = npt.NDArray[np.float32]
 
 # As Rec. 709 says, but for blue, which has 0.0722 there.
@@ -33,7 +33,7 @@ class Augmentation(BaseModel):
             the left view the right one.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     noise_share: Share = 0.05
     noise_sigma: tuple[NonNegativeFloat, NonNegativeFloat] = (0.001, 0.005**0.5)

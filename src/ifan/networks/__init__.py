@@ -1,14 +1,14 @@
-"""The networks of the paper in PyTorch: what the figures show, free of files and of pictures.
+"""The networks of the paper in PyTorch: what it draws and writes, free of files and of pictures.
 
-| figure, equation of the paper | module |
+| what the paper has | module |
 |---|---|
-| Fig. 2, the whole network | `ifan.networks.ifan` |
-| Fig. 2, both encoders | `ifan.networks.layers` |
-| Fig. 2, filter predictor | `ifan.networks.predictor` |
-| Fig. 2, reconstructor | `ifan.networks.reconstructor` |
-| Eq. 1 and Fig. 3, iterative adaptive convolution | `ifan.networks.iac` |
-| Fig. 4, disparity map estimation | `ifan.networks.disparity` |
-| Fig. 5, reblurring | `ifan.networks.reblurring` |
+| overview of the network: the whole | `ifan.networks.ifan` |
+| in it, both encoders | `ifan.networks.layers` |
+| in it, the filter predictor | `ifan.networks.predictor` |
+| in it, the reconstructor | `ifan.networks.reconstructor` |
+| Eq. 1, iterative adaptive convolution | `ifan.networks.iac` |
+| disparity map estimation | `ifan.networks.disparity` |
+| reblurring | `ifan.networks.reblurring` |
 | Tables 1 and 5, what it is compared with | `ifan.networks.ablations` |
 """
 

@@ -25,8 +25,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ifan.networks.disparity import DisparityMapEstimator
-from ifan.networks.iac import iterative_adaptive_convolution
-from ifan.networks.ifan import IFAN, DeblurringNetwork
+from ifan.networks.iac import SeenFilters, iterative_adaptive_convolution, shown
+from ifan.networks.ifan import IFAN, DeblurredFeature, DeblurringNetwork
 from ifan.networks.layers import (
     NEGATIVE_SLOPE,
     ResidualBlock,
@@ -62,9 +62,14 @@ class Baseline(DeblurringNetwork):
         )
         self.reconstructor = Reconstructor(width, output_activation=output_activation, units=19)
 
-    def deblur_feature(self, encoded: Tensor, defocused: Tensor) -> tuple[Tensor, None]:
+    def deblur_feature(
+        self,
+        encoded: Tensor,
+        defocused: Tensor,
+        seen: SeenFilters | None = None,  # noqa: ARG002
+    ) -> DeblurredFeature:
         """Fuse the features, see `DeblurringNetwork.deblur_feature`."""
-        return self.fusion(torch.cat((encoded, defocused), dim=1)), None
+        return DeblurredFeature(self.fusion(torch.cat((encoded, defocused), dim=1)))
 
 
 class DisparityOnly(DeblurringNetwork):
@@ -99,11 +104,17 @@ class DisparityOnly(DeblurringNetwork):
         )
         self.reconstructor = Reconstructor(width, output_activation=output_activation)
 
-    def deblur_feature(self, encoded: Tensor, defocused: Tensor) -> tuple[Tensor, None]:
+    def deblur_feature(
+        self,
+        encoded: Tensor,
+        defocused: Tensor,
+        seen: SeenFilters | None = None,  # noqa: ARG002
+    ) -> DeblurredFeature:
         """Fuse e_B with what the disparity map tells, see `DeblurringNetwork.deblur_feature`."""
-        disparity = self.disparity_encoder(self.disparity_estimator(encoded))
-        guide = self.guide(torch.cat((encoded, disparity), dim=1))
-        return self.fusion(torch.cat((guide, defocused), dim=1)), None
+        disparity = self.disparity_estimator(encoded)
+        guide = self.guide(torch.cat((encoded, self.disparity_encoder(disparity)), dim=1))
+        fused = self.fusion(torch.cat((guide, defocused), dim=1))
+        return DeblurredFeature(fused, disparity=disparity)
 
 
 class FiltersOnly(DeblurringNetwork):
@@ -145,11 +156,13 @@ class FiltersOnly(DeblurringNetwork):
         )
         self.reconstructor = Reconstructor(width, output_activation=output_activation)
 
-    def deblur_feature(self, encoded: Tensor, defocused: Tensor) -> tuple[Tensor, Tensor]:
+    def deblur_feature(
+        self, encoded: Tensor, defocused: Tensor, seen: SeenFilters | None = None
+    ) -> DeblurredFeature:
         """Apply the IAC to e_B, see `DeblurringNetwork.deblur_feature`."""
         feature = self.filter_predictor.trunk(encoded, encoded)
-        filters = self.filter_predictor.one_by_one(feature)
-        return iterative_adaptive_convolution(defocused, filters), feature
+        filters = shown(self.filter_predictor.one_by_one(feature), seen)
+        return DeblurredFeature(iterative_adaptive_convolution(defocused, filters), feature)
 
 
 class FACNetwork(DeblurringNetwork):
@@ -181,11 +194,18 @@ class FACNetwork(DeblurringNetwork):
         self.filter_predictor = DenseFilterPredictor(channels, kernel_size)
         self.reconstructor = Reconstructor(width, output_activation=output_activation)
 
-    def deblur_feature(self, encoded: Tensor, defocused: Tensor) -> tuple[Tensor, Tensor]:
+    def deblur_feature(
+        self,
+        encoded: Tensor,
+        defocused: Tensor,
+        seen: SeenFilters | None = None,  # noqa: ARG002
+    ) -> DeblurredFeature:
         """Apply the FAC to e_B, activated as the IAC is, see `DeblurringNetwork.deblur_feature`."""
-        feature = self.filter_predictor.trunk(encoded, self.disparity_estimator(encoded))
+        disparity = self.disparity_estimator(encoded)
+        feature = self.filter_predictor.trunk(encoded, disparity)
         filters = self.filter_predictor.output(feature)
-        return leaky_relu_(filter_adaptive_convolution(defocused, filters)), feature
+        deblurred = leaky_relu_(filter_adaptive_convolution(defocused, filters))
+        return DeblurredFeature(deblurred, feature, disparity)
 
 
 class DenseFilterPredictor(FilterPredictor):

@@ -1,4 +1,4 @@
-"""Defocus disparity: the map estimator and the warp that trains it (paper, Sec. 3.2 and Fig. 4).
+"""Defocus disparity, as the paper has it: the map estimator and the warp that trains it.
 
 In a dual-pixel picture the left and right views of a defocused point lie apart by a disparity
 that is proportional to its blur. Estimating it makes the network aware of how much blur there is.

@@ -1,4 +1,4 @@
-"""Iterative adaptive convolution (paper, Sec. 3.1, Eq. 1 and Fig. 3).
+"""Iterative adaptive convolution (paper, Eq. 1).
 
 One iteration filters every channel of every pixel with a vertical and a horizontal filter of its
 own, of three taps each, adds a bias and activates:
@@ -17,7 +17,7 @@ one into the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -47,6 +47,20 @@ class SeparableFilters(NamedTuple):
     vertical: Taps
     horizontal: Taps
     bias: Tensor
+
+
+SeenFilters = Callable[[SeparableFilters], object]
+"""What looks at the filters of each iteration as they go by."""
+
+
+def shown(
+    filters: Iterable[SeparableFilters], seen: SeenFilters | None
+) -> Iterator[SeparableFilters]:
+    """Yield filters, each when it is asked for, after `seen`, if there is one, was given it."""
+    for each in filters:
+        if seen is not None:
+            seen(each)
+        yield each
 
 
 def iterative_adaptive_convolution(

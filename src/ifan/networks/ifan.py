@@ -1,4 +1,4 @@
-"""The Iterative Filter Adaptive Network (paper, Fig. 2).
+"""The Iterative Filter Adaptive Network, as the paper's overview of it shows.
 
     feature extractor:   C -> skips f1, f2, f3 and the defocused feature e_B at 1/8 size
     filter encoder:      C (dual-pixel: R and L) -> encoder feature
@@ -20,7 +20,12 @@ import torch
 from torch import Tensor, nn
 
 from ifan.networks.disparity import DisparityMapEstimator
-from ifan.networks.iac import iterative_adaptive_convolution, released_channel_order
+from ifan.networks.iac import (
+    SeenFilters,
+    iterative_adaptive_convolution,
+    released_channel_order,
+    shown,
+)
 from ifan.networks.layers import Encoder
 from ifan.networks.predictor import FilterPredictor, SeparableFilterPredictor
 from ifan.networks.reconstructor import Reconstructor
@@ -57,12 +62,26 @@ class TrainingPass(NamedTuple):
         deblurred: the all-in-focus picture, Nx3xHxW, sRGB-coded, not clipped.
         filter_feature: what the filter predictor's last convolution makes the filters of,
             Nx4*width x H/8 x W/8, for the reblurring network; None if there is no predictor.
-        encoded: the encoder feature, Nx4*width x H/8 x W/8.
+        disparity: the disparity map, Nx1xH/8xW/8, in cells of that map; None if there is none.
     """
 
     deblurred: Tensor
     filter_feature: Tensor | None
-    encoded: Tensor
+    disparity: Tensor | None
+
+
+class DeblurredFeature(NamedTuple):
+    """The deblurred feature, and what a network makes on the way to it.
+
+    Attributes:
+        feature: Nx4*widthxH/8xW/8.
+        filter_feature: as in `TrainingPass`.
+        disparity: as in `TrainingPass`.
+    """
+
+    feature: Tensor
+    filter_feature: Tensor | None = None
+    disparity: Tensor | None = None
 
 
 class DeblurringNetwork(nn.Module, ABC):
@@ -100,11 +119,15 @@ class DeblurringNetwork(nn.Module, ABC):
         self.filter_encoder = Encoder(6 if dual_pixel else 3, width)
 
     @abstractmethod
-    def deblur_feature(self, encoded: Tensor, defocused: Tensor) -> tuple[Tensor, Tensor | None]:
+    def deblur_feature(
+        self, encoded: Tensor, defocused: Tensor, seen: SeenFilters | None = None
+    ) -> DeblurredFeature:
         """Map the encoder feature and the defocused feature e_B to the deblurred one.
 
-        Returns:
-            The deblurred feature, Nx4*widthxH/8xW/8, and the one that filters are made of, if any.
+        Args:
+            encoded: the encoder feature, Nx4*widthxH/8xW/8.
+            defocused: e_B, of the same shape.
+            seen: is given the filters of each iteration of the IAC, where there is one.
         """
 
     def forward(
@@ -126,14 +149,27 @@ class DeblurringNetwork(nn.Module, ABC):
         return self.deblur_for_training(center, left, right).deblurred
 
     def deblur_for_training(
-        self, center: Tensor, left: Tensor | None = None, right: Tensor | None = None
+        self,
+        center: Tensor,
+        left: Tensor | None = None,
+        right: Tensor | None = None,
+        *,
+        seen: SeenFilters | None = None,
     ) -> TrainingPass:
-        """Do what `forward` does, and return what the other training tasks need, too."""
+        """Do what `forward` does, and return what the other training tasks need, too.
+
+        Args:
+            center: as `forward` has it, like the other views.
+            left: see there.
+            right: see there.
+            seen: is given the filters of each iteration of the IAC once they are made, where there
+                is one. Nothing else keeps them longer than that iteration takes.
+        """
         encoded = self.filter_encoder(self._filter_views(center, left, right))
         *skips, defocused = self.feature_extractor.pyramid(center)
-        deblurred_feature, filter_feature = self.deblur_feature(encoded, defocused)
-        deblurred = self.reconstructor(deblurred_feature, skips) + center
-        return TrainingPass(deblurred, filter_feature, encoded)
+        made = self.deblur_feature(encoded, defocused, seen)
+        deblurred = self.reconstructor(made.feature, skips) + center
+        return TrainingPass(deblurred, made.filter_feature, made.disparity)
 
     def disparity(
         self,
@@ -279,11 +315,14 @@ class IFAN(DeblurringNetwork):
         skips = self.feature_extractor.pyramid(center, stages=3)
         return self.reconstructor.enlarge(bottleneck, skips) + center
 
-    def deblur_feature(self, encoded: Tensor, defocused: Tensor) -> tuple[Tensor, Tensor]:
+    def deblur_feature(
+        self, encoded: Tensor, defocused: Tensor, seen: SeenFilters | None = None
+    ) -> DeblurredFeature:
         """Apply the IAC to e_B, see `DeblurringNetwork.deblur_feature`."""
-        feature, _ = self.predict(encoded)
-        filters = self.filter_predictor.one_by_one(feature)
-        return iterative_adaptive_convolution(defocused, filters), feature
+        feature, disparity = self.predict(encoded)
+        filters = shown(self.filter_predictor.one_by_one(feature), seen)
+        deblurred = iterative_adaptive_convolution(defocused, filters)
+        return DeblurredFeature(deblurred, feature, disparity)
 
     def filters(
         self, center: Tensor, left: Tensor | None = None, right: Tensor | None = None

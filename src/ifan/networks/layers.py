@@ -1,4 +1,4 @@
-"""The building blocks that all parts of IFAN share (paper, Fig. 2 and the supplement's tables).
+"""The building blocks that all parts of IFAN share (the paper's overview and its supplement).
 
 Activations work in place, as does the addition in a residual unit: each acts on a fresh tensor that
 no gradient needs, so training gives the same numbers with less memory. (What an activation

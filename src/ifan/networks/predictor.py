@@ -1,4 +1,4 @@
-"""The filter predictor (paper, Fig. 2): from encoder feature and disparity map to filters.
+"""The filter predictor of the paper: from encoder feature and disparity map to filters.
 
 The filters are those of `ifan.networks.iac`, N vertical and horizontal ones for each cell of 8x8
 pixels and each channel, or others: see `ifan.networks.ablations`.
@@ -19,7 +19,7 @@ from ifan.networks.layers import ResidualBlock, activated_conv3x3
 
 
 class FilterPredictor(nn.Module, ABC):
-    """From encoder feature and disparity map to filters (paper, Fig. 2).
+    """From encoder feature and disparity map to filters.
 
     Args:
         channels: channels C of the feature that the filters are for.

@@ -1,4 +1,4 @@
-"""The reblurring network (paper, Sec. 3.3 and Fig. 5); used in training only.
+"""The reblurring network of the paper; used in training only.
 
 It turns the predicted deblurring filters into reblurring filters and blurs the sharp target with
 them. If that gives the defocused picture back, the deblurring filters knew shape and size of the

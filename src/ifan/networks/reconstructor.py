@@ -1,4 +1,4 @@
-"""The reconstructor (paper, Fig. 2): from the deblurred feature to the residual picture."""
+"""The reconstructor of the paper: from the deblurred feature to the residual picture."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ifan.networks.layers import ResidualBlock, activated_conv3x3, conv3x3, leak
 
 
 class Reconstructor(nn.Module):
-    """From the deblurred feature to the residual picture, with skip connections (paper, Fig. 2).
+    """From the deblurred feature to the residual picture, with skip connections.
 
     Args:
         width: base channel count.

@@ -10,6 +10,8 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from ifan.optics.halving import doubled, halved
+
 Array = npt.NDArray[np.float32]
 
 LUMINANCE = np.array(
@@ -53,7 +55,7 @@ def jpeg_compressed(picture: Array, quality: int) -> Array:
     ycc = np.pad(picture * 255, edges, mode="edge") @ TO_YCC.T
     luminance = _lossy(ycc[..., 0] - 128, LUMINANCE, quality) + 128
     differences = [
-        _twice(_lossy(_halved(ycc[..., channel]), CHROMINANCE, quality)) for channel in (1, 2)
+        doubled(_lossy(halved(ycc[..., channel]), CHROMINANCE, quality)) for channel in (1, 2)
     ]
     rgb = np.stack((luminance, *differences), axis=-1) @ np.linalg.inv(TO_YCC).T
     return np.asarray(np.clip(np.rint(rgb[:height, :width]), 0, 255) / 255, np.float32)
@@ -78,19 +80,3 @@ def _cosine_transform() -> Array:
     matrix = np.cos((2 * n + 1) * k * np.pi / 16) / 2
     matrix[0] /= np.sqrt(2)
     return np.asarray(matrix, np.float32)
-
-
-def _halved(plane: Array) -> Array:
-    squares = plane.reshape(plane.shape[0] // 2, 2, plane.shape[1] // 2, 2)
-    return np.asarray(squares.mean(axis=(1, 3)), np.float32)
-
-
-def _twice(plane: Array) -> Array:
-    """Enlarge by two with the weights 3/4 and 1/4, as decoders do."""
-    for axis in (0, 1):
-        edges = [(int(axis == other),) * 2 for other in (0, 1)]
-        padded = np.moveaxis(np.pad(plane, edges, mode="edge"), axis, 0)
-        before, here, after = padded[:-2], padded[1:-1], padded[2:]
-        both = np.stack((0.75 * here + 0.25 * before, 0.75 * here + 0.25 * after), axis=1)
-        plane = np.moveaxis(both.reshape(-1, plane.shape[1 - axis]), 0, axis)
-    return plane

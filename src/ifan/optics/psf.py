@@ -6,7 +6,8 @@ physics of a lens whose halves are seen apart:
 
 - each has energy 1;
 - the right view's is the mirror of the left's;
-- the center view's is the mean of both, L + R = 2C;
+- the center view's is the mean of both, L + R = 2C: that of the undivided aperture with `HalfDisc`
+  and `Ramp`, which share its light out, but not with `TranslatingDisc`;
 - a circle of confusion of the other sign turns it by half a turn, so that the views swap;
 - without defocus it is a single pixel.
 
@@ -238,6 +239,9 @@ class TranslatingDisc:
     At a point of the disc in the middle, it is the part of those shifts that still cover the point:
     (h - x) / (2r + 1), where h is half the chord at its height. Meant for apertures that end at
     their radius, `Disc` and `Polygon`: light beyond it belongs to neither view.
+
+    Both views do not add up to the undivided aperture: together they receive 2h / (2r + 1) of its
+    light, so that the center view's blur is dimmer above and below.
     """
 
     def left_share(self, radius: Array, x: Array, y: Array) -> Array:

@@ -25,8 +25,8 @@ def open_fabric(precision: str, accelerator: str) -> lightning_fabric.Fabric:
     """Set up the device, and meet the other processes that `torchrun` may have started.
 
     Args:
-        precision: a key of `PRECISIONS`. Instead of `bf16`, a CPU that has no instructions for it
-            is given `fp32`: PyTorch would compute the same there many times as slowly.
+        precision: a key of `PRECISIONS`. Instead of `bf16`, a device that has no instructions for
+            it is given `fp32`: PyTorch would compute the same there many times as slowly.
         accelerator: `auto`, `cpu`, `cuda` or `mps`.
 
     Raises:
@@ -38,7 +38,9 @@ def open_fabric(precision: str, accelerator: str) -> lightning_fabric.Fabric:
             warnings.simplefilter("ignore")  # fp16 on a CPU, which is refused below
             fabric = _fabric(precision, accelerator)
             if precision == "bf16" and not has_bfloat16(fabric.device):
-                _log.warning("bf16: is slow on this processor; fp32 is taken instead")
+                _log.warning(
+                    "bf16: is slow on this %s; fp32 is taken instead", _kind(fabric.device)
+                )
                 fabric = _fabric("fp32", accelerator)
     except (MisconfigurationException, RuntimeError) as error:
         raise IfanError(accelerator, f"cannot be trained on ({error})", "give cpu") from error
@@ -52,10 +54,16 @@ def open_fabric(precision: str, accelerator: str) -> lightning_fabric.Fabric:
 
 def has_bfloat16(device: torch.device) -> bool:
     """Tell whether a device computes in bfloat16 no more slowly than in float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu":
         return True
     mkldnn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     return bool(mkldnn and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def _kind(device: torch.device) -> str:
+    return "processor" if device.type == "cpu" else "GPU"
 
 
 def leave_others() -> None:

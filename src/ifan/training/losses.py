@@ -1,16 +1,17 @@
-"""The tasks that a network learns from, and their losses (paper, Sec. 3.4).
+"""The tasks that a network learns from, and their losses.
+
+Those of the paper:
 
 deblurring:  the output is the all-in-focus target
-disparity:   the right view, warped by its estimated disparity, is the left view (Sec. 3.2)
+disparity:   the right view, warped by its estimated disparity, is the left view
 reblurring:  the target, blurred by filters made of the deblurring filters, is the center view
-             (Sec. 3.3)
 
 and three that the paper does not have:
 
 colour:      the output has as much light as the target on average. Where the network cannot tell,
              it gives means of coded values, and those have less light than what they are means of
 defocus:     the disparity estimated of what the network deblurs is as large as its blur makes it
-             (only simulated scenes tell)
+             in an ideal lens (only simulated scenes tell)
 growth:      all filters of the IAC together enlarge little: it applies 2 N of them one after the
              other, and what each enlarges a little they enlarge without bound
 """
@@ -29,12 +30,14 @@ from torch import Tensor, nn
 from ifan.networks import ReblurringNetwork
 from ifan.networks.disparity import downsample, warp_horizontally
 from ifan.networks.iac import SeparableFilters
-from ifan.networks.ifan import IFAN, SIZE_MULTIPLE, DeblurringNetwork, TrainingPass
+from ifan.networks.ifan import SIZE_MULTIPLE, DeblurringNetwork, TrainingPass
 from ifan.training.views import Views
 
 DISPARITY_OF_COC = 8 / (3 * math.pi)
-"""Disparity between the views for each pixel of the circle of confusion: the distance between the
-centroids of both halves of a disc of radius 1."""
+"""The unit in which the disparity map tells blur: for each pixel of the circle of confusion, the
+distance between the centroids of both halves of an ideal disc. The views of simulated cameras lie
+0.3 to 1.1 pixels apart, 0.7 on average, as aperture and split decide; of the center view nobody can
+tell which."""
 
 FREE_GROWTH = 10.0
 """So many times, all filters of the IAC together may enlarge a feature at no cost."""
@@ -112,8 +115,12 @@ class Tasks(nn.Module):
 
     def forward(self, views: Views) -> Outcome:
         """Do all tasks with a batch."""
+        # What two tasks need is made once: gradients flow back from both.
+        filters: list[SeparableFilters] = []
         result = self.network.deblur_for_training(
-            views.center, *((views.left, views.right) if self.network.dual_pixel else ())
+            views.center,
+            *((views.left, views.right) if self.network.dual_pixel else ()),
+            seen=filters.append if "growth" in self.weights else None,
         )
         pictures, wanted = self._pictures(views, result)
         losses = {
@@ -122,8 +129,7 @@ class Tasks(nn.Module):
             for task, picture in pictures.items()
         }
         if "growth" in self.weights:
-            predictor = cast("IFAN", self.network).filter_predictor
-            losses["growth"] = growth(predictor.one_by_one(cast("Tensor", result.filter_feature)))
+            losses["growth"] = growth(filters)
         total = torch.stack([self.weights[task] * loss for task, loss in losses.items()]).sum()
         names = {"deblurring": "output", "disparity": "warped", "reblurring": "reblurred"}
         shown = {names[task]: picture for task, picture in pictures.items() if task in names}
@@ -155,7 +161,7 @@ class Tasks(nn.Module):
             wanted["reblurring"] = downsample(views.center)
         if "defocus" in self.weights and views.coc is not None:
             # Of the center view alone nobody can tell on which side of the focus a blur is.
-            made["defocus"] = self.network.disparity_estimator(result.encoded).abs()
+            made["defocus"] = cast("Tensor", result.disparity).abs()
             wanted["defocus"] = disparity_of_coc(views.coc)
         return made, wanted
 
@@ -174,7 +180,7 @@ def warp_right_to_left(network: DeblurringNetwork, left: Tensor, right: Tensor) 
 
 
 def disparity_of_coc(coc: Tensor) -> Tensor:
-    """Return how large the disparity is that goes with a blur, in cells, Nx1xH/8xW/8.
+    """Return a blur as the disparity that an ideal half disc would have, in cells, Nx1xH/8xW/8.
 
     Args:
         coc: the circle of confusion, Nx1xHxW, radius in pixels.

@@ -1,4 +1,4 @@
-"""How weights change: optimisers, schedule and clipping (paper, Sec. 4.1).
+"""How weights change: optimisers, schedule and clipping.
 
 The paper has RAdam. `muon` is for training from nothing: with Adam, the random residual picture of
 the first updates makes all layers shrink, and a network can stay at the identity for long; with
@@ -140,7 +140,11 @@ def make_optimizers(
 
 
 def _is_hidden(parameter: nn.Parameter) -> bool:
-    """Whether it is a kernel between features; 1x1 ones make filters, whose scale matters."""
+    """Whether it is a kernel larger than 1x1 that reads and makes features.
+
+    1x1 ones make the filters of the IAC, whose scale matters. The filters of the reblurring network
+    are made by a 3x3 one, which is taken for a kernel between features as it has as many channels.
+    """
     if parameter.ndim != 4:
         return False
     first, second, *size = parameter.shape

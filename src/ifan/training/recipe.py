@@ -56,9 +56,11 @@ class Network(Settings):
         architecture: `ifan`; or of the paper's ablations `B` (neither filters nor disparity), `D`
             (disparity only), `F` (filters only), `fac` (one dense filter in place of the IAC).
         width: base channel count; 32 in the paper.
-        iterations: number of IAC iterations, the paper's N.
+        iterations: number of IAC iterations, the paper's N. `fac` has the reblurring network that
+            goes with it; `B` and `D` have neither.
         dual_pixel: the filters are predicted from the left and right dual-pixel views.
-        shared_filters: the IAC as the released checkpoints have it; False is Eq. 1.
+        shared_filters: the IAC as the released checkpoints have it; False is Eq. 1. Of `fac` that
+            of the reblurring network.
         output_activation: a leaky ReLU follows the last convolution, as in released checkpoints.
     """
 
@@ -71,16 +73,17 @@ class Network(Settings):
 
 
 class Losses(Settings):
-    """Weights of the losses (paper, Sec. 3.4); 0 leaves a task out, with all that it needs.
+    """Weights of the losses of the paper and others; 0 leaves a task out, with all that it needs.
 
     Attributes:
-        deblurring: of the output against the target.
+        deblurring: of the output against the target; it must have a weight, as the other tasks do
+            not train the whole network.
         disparity: of the warped right view against the left one; needs dual-pixel views.
         reblurring: of the reblurred target against the center view.
         colour: of the mean linear light of the output against that of the target. The paper does
             not have it.
-        defocus: of the size of the disparity against the true circle of confusion, which only
-            simulated scenes tell; left out with others. The paper does not have it.
+        defocus: of the size of the disparity against the true circle of confusion; needs simulated
+            data, which alone tell it. The paper does not have it.
         growth: of how much all iterated filters together can enlarge. The paper does not have it.
         difference: how pictures are compared. The paper has `squared`; `root-mean-square` is of
             each picture, as log(1 + it), so that none counts without bound.
@@ -88,7 +91,7 @@ class Losses(Settings):
             `root-mean-square`, the same of whole pictures.
     """
 
-    deblurring: NonNegativeFloat = 1.0
+    deblurring: PositiveFloat = 1.0
     disparity: NonNegativeFloat = 1.0
     reblurring: NonNegativeFloat = 1.0
     colour: NonNegativeFloat = 0.0
@@ -290,15 +293,8 @@ class Recipe(Settings):
     keep: NonNegativeInt = 100
 
     @model_validator(mode="after")
-    def _parts_fit(self) -> Self:
+    def _network_does_what_is_asked(self) -> Self:
         architecture = self.network.architecture
-        # By mean light or restrained filters alone nothing learns to deblur; the true blur only
-        # simulated scenes tell.
-        aside = ["colour", "growth"]
-        if not isinstance(self.data, SimulatedData):
-            aside.append("defocus")
-        if not any(weight for task, weight in self.losses.weights.items() if task not in aside):
-            raise ValueError(f"losses must not all be 0, besides {', '.join(aside)}")
         if self.losses.growth and architecture not in ("ifan", "F"):
             raise ValueError(f"losses.growth must be 0: {architecture} has no iterated filters")
         if self.losses.disparity and architecture in ("B", "F"):
@@ -309,10 +305,24 @@ class Recipe(Settings):
             raise ValueError(f"losses.reblurring must be 0: {architecture} predicts no filters")
         if self.network.dual_pixel and architecture != "ifan":
             raise ValueError(f"network.dual_pixel must be false: {architecture} has one view")
+        # Of FAC they are those of the reblurring network.
+        if architecture not in ("ifan", "F") and not self.losses.reblurring:
+            for key in ("iterations", "shared_filters"):
+                usual = Network.model_fields[key].default
+                if getattr(self.network, key) != usual:
+                    raise ValueError(
+                        f"network.{key} must be left at {usual}: nothing in {architecture} reads it"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
         if self.optimizer.clip_apart and self.precision == "fp16":
             raise ValueError("optimizer.clip_apart must be false with precision fp16")
         if self.optimizer.name == "muon" and self.precision == "fp16":
             raise ValueError("optimizer.name must not be muon with precision fp16")
+        if self.losses.defocus and not isinstance(self.data, SimulatedData):
+            raise ValueError("losses.defocus must be 0: only simulated scenes tell the true blur")
         if isinstance(self.data, SimulatedData):
             scenes = self.data.simulation
             if min(scenes.height, scenes.width) < self.crop:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -25,7 +27,8 @@ from ifan.training.views import Views, views_on
 Array = npt.NDArray[np.float32]
 
 BANDS_PX = (1.0, 3.0, 6.0, 12.0)
-"""Limits between which simulated scenes are judged together, of their mean |coc|."""
+"""Limits between which simulated scenes are judged together, of their mean |coc|; those beyond the
+last one are, too."""
 
 _LARGEST_SAMPLE = 512
 """Side in pixels of samples: training tasks hold all filters of a picture at once."""
@@ -114,14 +117,15 @@ def sample(tasks: Tasks, example: Example, device: torch.device) -> dict[str, Ar
 def band_gains(judged: Sequence[Judged]) -> dict[str, float]:
     """Return the mean gain in dB of simulated scenes for each band of blur that there is."""
     gains = {}
-    for low, high in zip((0.0, *BANDS_PX), BANDS_PX, strict=False):
+    for low, high in pairwise((0.0, *BANDS_PX, math.inf)):
         band = [
             one.psnr - one.input_psnr
             for one in judged
             if one.mean_coc_px is not None and low <= one.mean_coc_px < high
         ]
         if band:
-            gains[f"gain_{low:g}_{high:g}px"] = float(np.mean(band))
+            name = f"gain_{low:g}_{high:g}px" if math.isfinite(high) else f"gain_from_{low:g}px"
+            gains[name] = float(np.mean(band))
     return gains
 
 

@@ -157,6 +157,45 @@ def test_depths_become_layers_that_show_the_photograph_and_its_coc(seed, largest
     np.testing.assert_allclose(visible_coc(layers, margin=0), coc, atol=1e-4)
 
 
+@settings(max_examples=30, deadline=None)
+@given(seeds, st.integers(100, 254))
+def test_a_step_between_two_levels_of_a_wall_hardly_blurs_it(seed, level):
+    """As in a piece of an 8-bit map: the levels next to each other are all the depths there are."""
+    wall = np.full((8, 8), level, np.float32)
+    wall[:, 5:] += 1
+    coc = coc_of_depth(np.random.default_rng(seed), wall, 10.0)
+    assert 0 < np.abs(coc).max() <= 2
+
+
+def test_the_less_depth_there_is_the_less_blur_there_is():
+    def largest(depth_range):
+        depth = np.linspace(1, 1 + depth_range, 64, dtype=np.float32).reshape(8, 8)
+        return np.abs(coc_of_depth(np.random.default_rng(0), depth, 10.0)).max()
+
+    assert largest(0.002) == pytest.approx(largest(0.02) / 10, rel=0.05)
+    assert largest(0.02) < largest(0.06) == pytest.approx(largest(5)) == pytest.approx(10)
+
+
+@pytest.mark.parametrize("depth", [np.inf, 1e5, 1.0, 1e-5])
+def test_what_is_all_at_one_depth_is_sharp(depth):
+    coc = coc_of_depth(np.random.default_rng(0), np.full((4, 5), depth, np.float32), 10.0)
+    np.testing.assert_array_equal(coc, np.zeros((4, 5), np.float32))
+
+
+@settings(max_examples=30, deadline=None)
+@given(seeds, st.sampled_from([1e-6, 1e3, 1e6, 1e30]), st.booleans())
+def test_the_unit_of_depths_does_not_matter(seed, unit, endless):
+    """One scene in metres, in millimetres, in micrometres."""
+    metres = np.exp(smooth_noise(np.random.default_rng(seed), 20, 30, 8)).astype(np.float32)
+    if endless:
+        metres[:4] = np.inf
+    expected, found = (
+        coc_of_depth(np.random.default_rng(seed), depth, 10.0)
+        for depth in (metres, metres * np.float32(unit))
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
 def test_near_things_do_not_colour_the_blur_behind_them():
     """Red and sharp in front of blurred grey: without filling in, grey would turn reddish."""
     colour = np.full((60, 60, 3), 0.2, np.float32)

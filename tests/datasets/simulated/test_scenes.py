@@ -176,6 +176,16 @@ def test_photographs_may_be_of_any_depth(photographs, kind):
     np.testing.assert_allclose(one.center, other.center, atol=1.5 / 255)
 
 
+@pytest.mark.parametrize("size", [(2, 2), (2, 40), (40, 2), (3, 5)])
+def test_scenes_may_be_as_small_as_settings_allow(photographs, size):
+    height, width = size
+    for settings in ({"sharp_share": 1.0}, {"sharp_share": 0.0, "coc_px": (0.3, 2.0)}):
+        scenes = simulator(photographs, height=height, width=width, **settings).scenes()
+        for scene in islice(scenes, 40):
+            assert scene.center.shape == (*size, 3)
+            assert np.isfinite(scene.center).all()
+
+
 def test_photographs_that_are_too_small_are_continued(photographs):
     scene = simulator([photographs[0][:40, :50]], coc_px=(12, 12), sharp_share=0).scene(0)
     assert scene.center.shape == (64, 80, 3)
@@ -224,7 +234,16 @@ def test_grey_photographs_are_refused(photographs):
 
 @pytest.mark.parametrize(
     "impossible",
-    [{"coc_px": (3, 2)}, {"jpeg_quality": (90, 101)}, {"sharp_share": 1.5}, {"blur": 3}],
+    [
+        {"height": 1},
+        {"width": 1},
+        {"coc_px": (3, 2)},
+        {"coc_px": (1, 2000)},
+        {"coc_px": (1, 998), "fringe_px": 2},
+        {"jpeg_quality": (90, 101)},
+        {"sharp_share": 1.5},
+        {"blur": 3},
+    ],
 )
 def test_impossible_settings_are_refused(impossible):
     with pytest.raises(ValidationError):

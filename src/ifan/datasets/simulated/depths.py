@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ifan.datasets.simulated.noise import between_0_and_1, smooth_noise
 from ifan.optics import Layer
+from ifan.optics.halving import doubled, halved
 
 Array = npt.NDArray[np.float32]
 Backdrop = Callable[[np.random.Generator, Array, float], list[Layer]]
@@ -19,6 +20,10 @@ MOST_LAYERS = 8
 
 LAYER_PX = 2.0
 """How much the circle of confusion may differ within a layer of a depth map, if that suffices."""
+
+ENOUGH_DEPTH = 0.05
+"""Range of nearness, in parts of the largest one, from which on a piece of a depth map may have the
+largest blur. With less, no lens would blur it so, and steps between 8-bit depths would show."""
 
 
 def plane(random: np.random.Generator, colour: Array, largest: float) -> list[Layer]:
@@ -113,15 +118,22 @@ def slanted(
 def coc_of_depth(random: np.random.Generator, depth: Array, largest: float) -> Array:
     """Focus a thin lens somewhere into a scene: coc = a (1 - s / z).
 
+    Where all is about equally far away it is about equally sharp: below a relative range of
+    `ENOUGH_DEPTH`, the largest |coc| falls in proportion, to 0 where there is but one depth.
+
     Args:
         random: draws the focus distance s, among the depths.
         depth: HxW, positive, in any unit, infinity allowed.
         largest: the largest |coc|, which sets a.
     """
-    nearness = 1 / depth
-    focus = 1 / float(np.quantile(nearness, random.uniform(0, 1)) + 1e-12)
-    blur = 1 - focus * nearness
-    return np.asarray(blur * (largest / max(float(np.abs(blur).max()), 1e-6)), np.float32)
+    share = random.uniform(0, 1)
+    nearest = float(depth.min())
+    if nearest == depth.max():
+        return np.zeros(depth.shape, np.float32)
+    nearness = nearest / depth  # from 1 down: no unit is left
+    reached = largest * min(1.0, float(1 - nearness.min()) / ENOUGH_DEPTH)
+    blur = np.quantile(nearness, share) - nearness
+    return np.asarray(blur * (reached / float(np.abs(blur).max())), np.float32)
 
 
 def layers_of_depth(colour: Array, coc: Array) -> list[Layer]:
@@ -169,11 +181,11 @@ def filled(values: Array, known: npt.NDArray[np.bool_]) -> Array:
         return np.where(known[..., None], values, mean).astype(np.float32)
     height, width = values.shape[:2]
     even = ((0, height % 2), (0, width % 2), (0, 0))
-    weights = _halved(np.pad(weight, even))
-    sums = _halved(np.pad(values * weight, even))
+    weights = halved(np.pad(weight, even))
+    sums = halved(np.pad(values * weight, even))
     means = np.asarray(sums / np.maximum(weights, 1e-12), np.float32)
     coarse = filled(means, weights[..., 0] > 0)
-    finer = _smoothly_doubled(coarse)[:height, :width]
+    finer = doubled(coarse)[:height, :width]
     return np.where(known[..., None], values, finer)
 
 
@@ -183,25 +195,8 @@ def _blurry(values: Array, halvings: int) -> Array:
         return values
     height, width = values.shape
     even = np.pad(values, ((0, height % 2), (0, width % 2)), mode="edge")
-    coarse = _blurry(_halved(even[..., None])[..., 0], halvings - 1)
-    return _smoothly_doubled(coarse[..., None])[:height, :width, 0]
-
-
-def _halved(values: Array) -> Array:
-    height, width, channels = values.shape
-    squares = values.reshape(height // 2, 2, width // 2, 2, channels)
-    return np.asarray(squares.mean(axis=(1, 3)))
-
-
-def _smoothly_doubled(values: Array) -> Array:
-    """Enlarge HxWxC by two with the weights 3/4 and 1/4."""
-    for axis in (0, 1):
-        edges = [(int(axis == other),) * 2 for other in (0, 1, 2)]
-        padded = np.moveaxis(np.pad(values, edges, mode="edge"), axis, 0)
-        near = 0.75 * padded[1:-1]
-        both = np.stack((near + 0.25 * padded[:-2], near + 0.25 * padded[2:]), axis=1)
-        values = np.moveaxis(both.reshape(-1, *both.shape[2:]), 0, axis)
-    return np.asarray(values, np.float32)
+    coarse = _blurry(halved(even), halvings - 1)
+    return doubled(coarse)[:height, :width]
 
 
 def _coc(random: np.random.Generator, largest: float) -> float:

@@ -7,7 +7,15 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
+from ifan.optics.kernels import LARGEST
+
 Share = Annotated[float, Field(ge=0, le=1)]
+
+Side = Annotated[int, Field(ge=2)]
+"""In pixels: the surfaces of a scene have slopes, which a single pixel does not show."""
+
+LARGEST_COC_PX = LARGEST - 1
+"""What |coc| and fringes together may reach: what is rendered, less a pixel for rounding."""
 
 _RANGES = ("coc_px", "things_px", "edge_px", "electrons", "read_noise", "tone", "jpeg_quality")
 
@@ -16,11 +24,12 @@ class Simulation(BaseModel):
     """Settings of simulated scenes; each scene draws its own values from these ranges.
 
     Attributes:
-        height: of the pictures in pixels.
-        width: of the pictures in pixels.
+        height: of the pictures in pixels, 2 or more.
+        width: of the pictures in pixels, 2 or more.
         bits: bits a sample of the views and the target, 8 or 16.
         coc_px: range of the largest |coc| of a scene, in pixels; small ones are as frequent as
             large ones (uniform in the logarithm). Begin a training with mild blur, (1, 6), say.
+            With `fringe_px` it must not exceed `LARGEST_COC_PX`.
         sharp_share: how many of the scenes have no defocus, only noise.
         things_share: how many have their photograph at several distances, whose edges are those of
             what it shows; the others know nothing of what is on it.
@@ -51,8 +60,8 @@ class Simulation(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    height: PositiveInt = 256
-    width: PositiveInt = 256
+    height: Side = 256
+    width: Side = 256
     bits: Literal[8, 16] = 8
     coc_px: tuple[PositiveFloat, PositiveFloat] = (1.0, 15.0)
     sharp_share: Share = 0.1
@@ -80,6 +89,8 @@ class Simulation(BaseModel):
             low, high = getattr(self, name)
             if low > high:
                 raise ValueError(f"{name} must go from the smaller to the larger value")
+        if self.coc_px[1] + self.fringe_px > LARGEST_COC_PX:
+            raise ValueError(f"coc_px and fringe_px together must not exceed {LARGEST_COC_PX} px")
         if any(width.bit_count() != 1 for width in self.things_px):
             raise ValueError("things_px must be powers of two")
         if self.smallest_zoom > self.largest_zoom:
