@@ -193,6 +193,9 @@ def test_two_batches_do_not_write_to_one_folder(order):
 def test_a_folder_that_may_not_be_read_is_told_and_costs_the_others_nothing(order, monkeypatch):
     locked = Path(order.source.place, "lost+found")
     locked.mkdir()
+    later = Path(order.source.place, "z")
+    later.mkdir()
+    Path(order.source.place, "a.jpg").rename(later / "a.jpg")
     scandir = os.scandir
 
     def scan(folder):
@@ -204,7 +207,7 @@ def test_a_folder_that_may_not_be_read_is_told_and_costs_the_others_nothing(orde
     batch = Batch(order)
     missed: list[Record] = []
     lister = _Lister(order, batch._settings, [], frozenset(), None)
-    assert [picture.source for picture in lister._undone([], missed)] == ["a.jpg"]
+    assert [picture.source for picture in lister._undone([], missed)] == ["z/a.jpg"]
     (folder,) = missed
     assert (folder.source, folder.status) == ("lost+found/", "failed")
     assert folder.reason == "cannot be listed (Permission denied)"

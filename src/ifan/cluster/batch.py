@@ -163,7 +163,7 @@ class Batch:
         if source.below(target) is not None:
             reason = f"has the photographs in it ({source.address})"
             raise OutputError(target.address, reason, "give a folder beside them, or in theirs")
-        if next(photographs(source, target), None) is None:
+        if next(photographs(source, target, _ignore), None) is None:
             reason = "holds no photograph that can be read"
             raise IfanError(source.address, reason, "check the name")
 
@@ -178,8 +178,9 @@ class Batch:
         if before is None or self._order.overwrite:
             return
         if are_alike(before, self._settings):
-            if unfinished and unfinished["source"] != self._settings["source"]:
-                reason = f"has an unfinished batch in it, of {unfinished['source']}"
+            place = (unfinished or self._settings).get("source", "another folder")
+            if place != self._settings["source"]:
+                reason = f"has an unfinished batch in it, of {place}"
                 raise OutputError(target.address, reason, "finish that first, or give another")
             return
         names = sorted((before.keys() | self._settings.keys()) - {"source"})
@@ -243,7 +244,7 @@ class Batch:
     def _count(self, enough: threading.Event) -> None:
         """Count the photographs, so that the time left can be told."""
         try:
-            for entry in photographs(self._order.source, self._order.target):
+            for entry in photographs(self._order.source, self._order.target, _ignore):
                 if enough.is_set():
                     return
                 self.tally.found += 1
@@ -284,6 +285,10 @@ class Batch:
             is_earlier = part in (self._earlier or ())
             for batch in self._journal.records([part]):
                 yield batch, is_earlier
+
+
+def _ignore(folder: str, reason: str) -> None:
+    """Do nothing: who lists for the workers tells of it."""
 
 
 def _threads(cpus: float) -> int | None:

@@ -269,7 +269,7 @@ class _Lister(Datasource):
         return Done(records_in(self._target, MANIFEST) if is_wanted else ())
 
     def _is_elsewhere(self, before: Mapping[str, Any] | None) -> bool:
-        return before is not None and before["source"] != self._settings["source"]
+        return before is not None and before.get("source") != self._settings["source"]
 
     def _wait_for(self, number: int) -> None:
         while number > ray.get(self._gate.open_to.remote()):
