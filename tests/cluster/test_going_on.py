@@ -36,8 +36,9 @@ def photograph(order: Order) -> Picture:
 
 def record(order: Order, status: str, **fields: object) -> Record:
     picture = photograph(order)
-    known = {"source_stamp": picture.stamp, "target_bytes": 6, **fields}
-    return Record(picture.source, picture.target, status, **known)
+    known = {"source_bytes": picture.size, "source_stamp": picture.stamp, "target_bytes": 6}
+    known["folder"] = order.source.place
+    return Record(picture.source, picture.target, status, **known | fields)
 
 
 def ended(order: Order, *records: Record) -> Batch:
@@ -128,6 +129,17 @@ def test_a_result_that_somebody_has_worked_on_is_no_batchs_any_more(order):
     assert again.is_begun
 
 
+def test_a_result_of_a_stopped_batch_that_somebody_has_worked_on_is_left_alone(order):
+    batch = Batch(order)
+    batch._journal.begin(batch._settings, anew=False)
+    progress = Progress(Parcel((photograph(order),)), foreign=[], attempts=1)
+    progress.records["a.jpg"] = record(order, "done")
+    batch._journal.note(progress)
+    order.target.write("a.jpg", b"a retouched result")
+    (again,) = undone(order)
+    assert not again.is_begun
+
+
 def elsewhere(order: Order, stamp: int) -> Order:
     """An order for a folder that has a photograph of the same name, of another time or not."""
     other = Path(order.source.place).parent / "other"
@@ -140,8 +152,15 @@ def elsewhere(order: Order, stamp: int) -> Order:
 def test_photographs_of_another_folder_do_not_take_the_places_of_results(order):
     order.target.write("a.jpg", b"result")
     ended(order, record(order, "done"))
-    (other,) = undone(elsewhere(order, stamp=10**18))
-    assert not other.is_begun
+    other = elsewhere(order, stamp=10**18)
+    for _ in range(2):  # what the first run over the other folder writes down changes nothing
+        (again,) = undone(other)
+        assert not again.is_begun
+        ended(other, record(other, "skipped", target_bytes=None))
+    assert undone(order) == []
+    Path(order.source.place, "a.jpg").write_bytes(b"changed")
+    (again,) = undone(order)
+    assert again.is_begun
 
 
 def test_photographs_that_were_moved_are_done(order):
@@ -158,7 +177,8 @@ def test_an_unfinished_batch_of_another_folder_is_not_gone_on_with(order):
 
 
 def test_what_failed_and_is_gone_is_listed_no_more(order):
-    ended(order, record(order, "failed", reason="is damaged", remedy="mend it"))
+    why = {"target_bytes": None, "reason": "is damaged", "remedy": "mend it"}
+    ended(order, record(order, "failed", **why))
     assert order.target.read(FAILURES).count(b"is damaged") == 1
     batch = Batch(order)
     batch._earlier = set()

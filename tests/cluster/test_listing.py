@@ -17,7 +17,7 @@ from ifan.cluster.listing import (
     parcels,
     pictures,
 )
-from ifan.cluster.storage import open_storage
+from ifan.cluster.storage import Disk, open_storage
 from ifan.errors import IfanError
 
 NAMES = st.text(max_size=8).map(lambda stem: f"IMG{stem}_1.jpg")
@@ -112,6 +112,16 @@ def test_a_folder_that_may_not_be_read_is_an_error_not_an_empty_one(tmp_path, mo
     monkeypatch.setattr("os.scandir", refuse)
     with pytest.raises(IfanError, match=r"cannot be listed \(Permission denied\); check"):
         targets(tmp_path, tmp_path / "out")
+
+
+def test_a_folder_that_may_not_be_entered_ends_nothing(tmp_path, monkeypatch):
+    folder_of(tmp_path, "a/1.HEIC")
+    monkeypatch.setattr(Disk, "entry", refuse_entry)
+    assert targets(tmp_path, tmp_path / "out") == {"a/1.HEIC": "a/1-HEIC.jpg"}
+
+
+def refuse_entry(disk: Disk, path: str) -> None:
+    raise PermissionError(13, "Permission denied", path)
 
 
 def test_odd_files_cost_the_others_nothing(tmp_path):

@@ -17,8 +17,10 @@ RECORDS = st.builds(
     source=st.sampled_from("abcdef"),
     target=st.just("t"),
     status=st.sampled_from(["done", "failed", "skipped"]),
-    source_stamp=st.sampled_from(["1", "2"]),
+    source_bytes=st.just(1),
+    source_stamp=st.sampled_from(["1", "2", "", None]),
     target_bytes=st.integers(0, 2**40),
+    folder=st.sampled_from(["/one", "/two"]),
 )
 BATCHES = st.lists(st.lists(RECORDS, max_size=4), max_size=6)
 
@@ -27,7 +29,7 @@ BATCHES = st.lists(st.lists(RECORDS, max_size=4), max_size=6)
 def test_what_is_done_is_what_the_last_record_of_a_photograph_says(batches):
     last = {record.source: record for record in itertools.chain(*batches)}
     done = Done(batches)
-    for source, stamp in itertools.product("abcdefg", "12"):
+    for source, stamp in itertools.product("abcdefg", ("1", "2", "")):
         record = last.get(source)
         is_done = record is not None and record.status == "done"
         picture = Picture(source, source, 1, stamp)
@@ -38,11 +40,12 @@ def test_what_is_done_is_what_the_last_record_of_a_photograph_says(batches):
 
 
 @given(BATCHES)
-def test_the_manifest_keeps_the_last_record_of_each_photograph(batches):
+def test_the_manifest_keeps_the_last_record_of_each_photograph_of_each_folder(batches):
     records = list(itertools.chain(*batches))
     kept = list(itertools.compress(records, latest(batches)))
-    assert sorted(record.source for record in kept) == sorted({r.source for r in records})
-    assert all(r is {r.source: r for r in records}[r.source] for r in kept)
+    last = {(record.folder, record.source): record for record in records}
+    assert len(kept) == len(last)
+    assert all(record is last[record.folder, record.source] for record in kept)
 
 
 def test_records_come_back_from_a_file_with_what_they_were_made_with(tmp_path):

@@ -124,7 +124,10 @@ def test_where_every_picture_failed_the_report_says_why(dpdd, score, tmp_path):
     for path in targets(dpdd).iterdir():
         path.write_bytes(b"")
     evaluation = score(sources(dpdd), dpdd)
-    assert evaluation.write_scores().read_text().splitlines()[-1] == "[TOTAL source]"
+    assert (
+        evaluation.write_scores().read_text().splitlines()[-1]
+        == "[TOTAL source] without 3 that failed"
+    )
     report = write_results([evaluation], tmp_path, "ifan evaluate").read_text()
     assert report.count("png: is empty") == 3
 

@@ -1,5 +1,6 @@
 """A signal ends the server, and what it has begun."""
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import psutil
 import pytest
 from servers import encoded, events_of, opened, picture, started, with_settings
 
+from ifan.serving.process import WorkerProcess
+from ifan.serving.settings import Settings
 from processes import Process
 
 
@@ -46,6 +49,26 @@ def test_a_signal_while_the_network_is_loaded_ends_it_well():
         worker.suspend()
         process.send_signal(signal.SIGTERM)
         assert (process.wait(60), process.stderr.read()) == (0, "")
+
+
+def test_a_worker_that_is_closed_before_its_process_is_known_is_ended(monkeypatch):
+    start, processes = asyncio.create_subprocess_exec, []
+
+    async def begin():
+        worker = WorkerProcess(Settings())
+
+        async def start_and_close(*arguments, **options):
+            processes.append(await start(*arguments, **options))
+            await worker.close()
+            return processes[-1]
+
+        monkeypatch.setattr(asyncio, "create_subprocess_exec", start_and_close)
+        with pytest.raises(EOFError):
+            await worker.start()
+
+    asyncio.run(begin())
+    (process,) = processes
+    assert process.returncode == -signal.SIGKILL
 
 
 def test_what_runs_is_finished_and_fetched_and_what_waits_is_told():

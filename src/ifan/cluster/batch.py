@@ -181,7 +181,9 @@ class Batch:
             place = (unfinished or self._settings).get("source", "another folder")
             if place != self._settings["source"]:
                 reason = f"has an unfinished batch in it, of {place}"
-                raise OutputError(target.address, reason, "finish that first, or give another")
+                raise OutputError(
+                    target.address, reason, "finish that first, or give another folder"
+                )
             return
         names = sorted((before.keys() | self._settings.keys()) - {"source"})
         other = [name for name in names if before.get(name) != self._settings.get(name)]
@@ -197,6 +199,8 @@ class Batch:
             self._noted_parcels.append(progress.parcel.name)
             mine = {picture.target for picture in progress.parcel.pictures}
             begun |= mine.difference(progress.foreign)
+            # Of these it is known how large they are.
+            begun -= {record.target for record in progress.records.values() if record.target_bytes}
         # Before the parcels, which say so, are forgotten: this run may be killed, too.
         self._journal.note_begun(begun)
         self._write_down()
@@ -256,7 +260,8 @@ class Batch:
     def _finish(self) -> None:
         """Write the manifest and the list of failures, and remove the journal.
 
-        What has failed, or was skipped, each run tries again: where this one has not, it is gone.
+        What has failed, or was skipped, each run tries again: where this one has not, it is gone,
+        or cannot be seen. That it has a result is not forgotten.
         """
         target = self._order.target
         last = iter(latest(batch for batch, _ in self._all_records()))
@@ -266,9 +271,10 @@ class Batch:
                 for batch, is_earlier in self._all_records():
                     kept = list(itertools.compress(batch, itertools.islice(last, len(batch))))
                     if is_earlier:
-                        kept = [record for record in kept if record.status == "done"]
+                        kept = [record for record in kept if record.target_bytes is not None]
                     add_to(writer, kept)
-                    lines.writelines(_line(record) for record in kept if record.status == "failed")
+                    failed = [r for r in kept if r.status == "failed" and not is_earlier]
+                    lines.writelines(map(_line, failed))
             target.put(manifest, MANIFEST)
             target.write(FAILURES, failures.read_bytes())
         self._journal.end()

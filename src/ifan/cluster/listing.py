@@ -149,9 +149,16 @@ def _target(entry: Entry, source: Storage) -> str:
         return entry.path
     plain = f"{path.stem}-{path.suffix[1:]}"
     target, number = path.with_name(f"{plain}{result.suffix}"), 2
-    while source.entry(str(target)) is not None:
+    while _is_there(source, str(target)):
         target, number = path.with_name(f"{plain}-{number}{result.suffix}"), number + 1
     return str(target)
+
+
+def _is_there(source: Storage, path: str) -> bool:
+    try:
+        return source.entry(path) is not None
+    except OSError:  # in a folder that may not be entered, as the photograph will tell
+        return False
 
 
 def _is_hidden(path: str) -> bool:

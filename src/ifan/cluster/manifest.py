@@ -27,7 +27,7 @@ _ROWS_AT_ONCE = 20_000
 
 
 class Record(NamedTuple):
-    """What became of a photograph: a row of the manifest.
+    """What became of a photograph, or of a folder that cannot be listed: a row of the manifest.
 
     Attributes:
         source: the photograph, from the folder of sources.
@@ -43,6 +43,7 @@ class Record(NamedTuple):
         model: what it was deblurred with.
         finished: when, in seconds since 1970.
         reason, remedy: why it failed or was skipped, and what to do about it.
+        folder: of the sources, where it was then.
     """
 
     source: str
@@ -59,6 +60,7 @@ class Record(NamedTuple):
     finished: float | None = None
     reason: str | None = None
     remedy: str | None = None
+    folder: str = ""
 
     @property
     def pixels(self) -> int:
@@ -82,6 +84,7 @@ _SCHEMA = pa.schema(
         pa.field("finished", pa.float64()),
         pa.field("reason", pa.string()),
         pa.field("remedy", pa.string()),
+        pa.field("folder", pa.string(), nullable=False),
     ]
 )
 
@@ -174,8 +177,7 @@ class Done:
         )
         for batch in batches:
             keys.append(digests(record.source for record in batch))
-            states = (r.source_stamp if r.status == "done" else None for r in batch)
-            stamps.append(digests(state or "" for state in states))
+            stamps.append(digests(_state_of(record) for record in batch))
             found = (r.target_bytes if r.status != "skipped" else None for r in batch)
             sizes.append(np.array([-1 if size is None else size for size in found], np.int64))
         every = np.concatenate(keys)
@@ -192,7 +194,9 @@ class Done:
     def is_current(self, picture: Picture) -> bool:
         """Whether the result is of the state in which the photograph is now."""
         place = self._place(picture)
-        return place is not None and bool(self._stamps[place] == digests([picture.stamp])[0])
+        return place is not None and bool(
+            self._stamps[place] == digests([_state(picture.size, picture.stamp)])[0]
+        )
 
     def _place(self, picture: Picture) -> int | None:
         key = digests([picture.source])[0]
@@ -209,17 +213,31 @@ def digests(names: Iterable[str]) -> NDArray[np.bytes_]:
 
 def latest(batches: Iterable[list[Record]]) -> NDArray[np.bool_]:
     """Tell of each record whether it is the last one of its photograph."""
-    keys = np.concatenate([np.zeros(0, _DIGEST), *(digests(r.source for r in b) for b in batches)])
+    named = (digests(f"{r.folder}\n{r.source}" for r in batch) for batch in batches)
+    keys = np.concatenate([np.zeros(0, _DIGEST), *named])
     _, last = np.unique(keys[::-1], return_index=True)
     kept = np.zeros(len(keys), bool)
     kept[len(keys) - 1 - last] = True
     return kept
 
 
+def _state_of(record: Record) -> str:
+    """Return of which state of its photograph a result is; nothing where there is no result."""
+    if record.status != "done" or record.source_stamp is None:
+        return ""
+    return _state(record.source_bytes, record.source_stamp)
+
+
+def _state(size: int | None, stamp: str) -> str:
+    return f"{size} {stamp}"
+
+
 def _row(record: Record) -> dict[str, Any]:
     row = record._asdict()
     return row | {
-        name: _printable(row[name]) for name in ("source", "target", "reason") if row[name]
+        name: _printable(row[name])
+        for name in ("source", "target", "reason", "folder")
+        if row[name]
     }
 
 

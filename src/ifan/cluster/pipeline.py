@@ -224,15 +224,24 @@ class _Lister(Datasource):
         """
 
         def miss(folder: str, reason: str) -> None:
-            said = f"cannot be listed ({reason})"
-            remedy = "check who may read it, and run again"
-            missed.append(Record(f"{folder}/", "", "failed", reason=said, remedy=remedy))
+            missed.append(
+                Record(
+                    f"{folder}/",
+                    "",
+                    "failed",
+                    reason=f"cannot be listed ({reason})",
+                    remedy="check who may read it, and run again",
+                    folder=self._source.place,
+                )
+            )
 
-        done, moved = self._done(), self._moved()
+        done, elsewhere = self._done(is_here=True), self._done(is_here=False)
         for picture in pictures(self._source, self._target, miss):
             size, is_current = done.size(picture), done.is_current(picture)
-            if size is None and moved.is_current(picture):
-                size, is_current = moved.size(picture), True
+            # One that is here as it was there was moved. Another one of that name is of another
+            # camera, perhaps, so that what has the name of its result is not its own.
+            if size is None and elsewhere.is_current(picture):
+                size, is_current = elsewhere.size(picture), True
             there = None if size is None else self._target.entry(picture.target)
             # A result of another size is not what a batch has made: somebody has worked on it.
             is_ours = size is not None and (there is None or there.size == size)
@@ -241,35 +250,24 @@ class _Lister(Datasource):
             else:
                 yield picture._replace(is_begun=is_ours or picture.target in self._begun)
 
-    def _done(self) -> Done:
-        """Return what has been done of the photographs of this folder."""
+    def _done(self, *, is_here: bool) -> Done:
+        """Return what has been done of the photographs of this folder, or of those of others."""
+        return Done(
+            [record for record in records if (record.folder == self._source.place) == is_here]
+            for records in self._records()
+        )
 
-        def batches() -> Iterator[list[Record]]:
-            if self._overwrite:
-                return
-            journal = Journal(self._target)
-            before = settings_in(self._target, MANIFEST)
-            is_same = are_alike(before, self._settings) and not journal.is_anew()
-            if not self._is_elsewhere(before):
-                for records in records_in(self._target, MANIFEST):
-                    # What an --overwrite that was stopped has not reached yet is ours, but is old.
-                    yield records if is_same else [r._replace(source_stamp=None) for r in records]
-            yield from journal.records(self._parts)
-
-        return Done(batches())
-
-    def _moved(self) -> Done:
-        """Return what was done while the photographs were elsewhere.
-
-        It holds for those that are as they were then. The others may be of another camera that
-        calls its photographs alike, so that what has the names of their results is not theirs.
-        """
-        is_elsewhere = self._is_elsewhere(settings_in(self._target, MANIFEST))
-        is_wanted = is_elsewhere and not self._overwrite and not Journal(self._target).is_anew()
-        return Done(records_in(self._target, MANIFEST) if is_wanted else ())
-
-    def _is_elsewhere(self, before: Mapping[str, Any] | None) -> bool:
-        return before is not None and before.get("source") != self._settings["source"]
+    def _records(self) -> Iterator[list[Record]]:
+        """Yield the records of earlier runs."""
+        if self._overwrite:
+            return
+        journal = Journal(self._target)
+        before = settings_in(self._target, MANIFEST)
+        is_same = are_alike(before, self._settings) and not journal.is_anew()
+        for records in records_in(self._target, MANIFEST):
+            # What an --overwrite that was stopped has not reached yet is ours, but is old.
+            yield records if is_same else [r._replace(source_stamp=None) for r in records]
+        yield from journal.records(self._parts)
 
     def _wait_for(self, number: int) -> None:
         while number > ray.get(self._gate.open_to.remote()):

@@ -150,7 +150,7 @@ class Storage(ABC):
 
     @abstractmethod
     def held(self) -> AbstractContextManager[None]:
-        """Keep others from holding it meanwhile, where that can be: not so in stores.
+        """Keep others on this machine from holding it meanwhile; in stores nothing can.
 
         Raises:
             OutputError: somebody holds it.

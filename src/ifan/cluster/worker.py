@@ -265,6 +265,7 @@ class Worker:
             finished=time.time(),
             reason=error.reason if error else None,
             remedy=error.remedy if error else None,
+            folder=self._order.source.place,
         )
 
     def _size_of_result(self, picture: Picture) -> int | None:

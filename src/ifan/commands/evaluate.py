@@ -86,7 +86,9 @@ def evaluate(
     alone: Annotated[
         bool,
         typer.Option(
-            "--alone", help="Do nothing beside the network: slower, but times are its own."
+            "--alone",
+            help="Do nothing beside the network: slower, but times are its own; what was scored"
+            " otherwise is scored anew.",
         ),
     ] = False,
 ) -> None:
@@ -176,13 +178,14 @@ def _compared(
         for name in named
     ]
     # Differences are of scores against the same targets, so all are read alike.
-    found = [(model.label, model.bits) for model in models if model]
+    labels = labels_of(named)
+    found = [(label, model.bits) for label, model in zip(labels, models, strict=True) if model]
     if len({each for _, each in found}) > 1:
         said = ", ".join(f"{label} {each}" for label, each in found)
         raise typer.BadParameter(f"models take different bits ({said}); give --bits 8 or 16")
     alike = found[0][1] if found else bits
     methods = []
-    for name, label, model in zip(named, labels_of(named), models, strict=True):
+    for name, label, model in zip(named, labels, models, strict=True):
         method = model or _method(None, Path(name), steps, engine, precision, alike, label)
         method.label = label
         methods.append(method)

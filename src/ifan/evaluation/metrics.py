@@ -44,7 +44,7 @@ class Scores(BaseModel):
 
 
 def psnr(picture: Picture, target: Picture) -> float:
-    """Return the peak signal-to-noise ratio over RGB in dB, peak 1; NaN where values are none."""
+    """Return the peak signal-to-noise ratio over RGB in dB, peak 1; NaN if a value is."""
     error = float(np.square(np.subtract(picture, target, dtype=np.float64)).mean())
     return float("inf") if error == 0 else float(-10 * np.log10(error))
 

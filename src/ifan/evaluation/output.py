@@ -17,7 +17,7 @@ _METRICS = tuple(Scores.model_fields)
 
 
 def write_results(evaluations: Sequence[Evaluation], log_root: Path, command: str) -> Path:
-    """Write CSV, JSON and the HTML report beside the score file; those of several apart.
+    """Write CSV, JSON and the HTML report beside each score file; a comparison of several apart.
 
     Args:
         evaluations: one, or several to be compared.
@@ -25,26 +25,31 @@ def write_results(evaluations: Sequence[Evaluation], log_root: Path, command: st
         command: that made them, for the reader.
 
     Returns:
-        The report.
+        The report, of several that of the comparison.
 
     Raises:
         OutputError: one cannot be written.
     """
-    summary = summarise(evaluations, command)
-    first = evaluations[0]
-    reports: tuple[Path, ...]
+    for one in evaluations:
+        latest, own = one.score_files(".html")
+        _write([latest, own], [one], command)
     if len(evaluations) == 1:
-        reports = first.score_files(".html")
-    else:
-        folder = mode_folder(log_root, comparison_mode(evaluations)) / "result"
-        reports = (folder / f"compare_{first.test_set.name}.html",)
+        return latest
+    folder = mode_folder(log_root, comparison_mode(evaluations)) / "result"
+    report = folder / f"compare_{evaluations[0].test_set.name}.html"
+    _write([report], evaluations, command)
+    return report
+
+
+def _write(reports: Sequence[Path], evaluations: Sequence[Evaluation], command: str) -> None:
+    """Write the files of one report, each into all places that it is to be in."""
+    summary = summarise(evaluations, command)
+    text = summary.model_dump_json(indent=1)
     for report in reports:
         make_folder(report.parent)
         _write_csv(report.with_suffix(".csv"), summary)
-        text = summary.model_dump_json(indent=1)
         write_atomically(report.with_suffix(".json"), text.encode(), overwrite=True)
         write_report(report, summary, evaluations)
-    return reports[0]
 
 
 def comparison_mode(evaluations: Sequence[Evaluation]) -> str:

@@ -216,9 +216,11 @@ def score_line(mode: str, record: Record, count: int) -> str:
 
 
 def total_line(checkpoint: str, records: Sequence[Record]) -> str:
-    """Return the line of the means, as the paper's code writes it."""
+    """Return the line of the means, as the paper's code writes it; it says so if one failed."""
     scores, seconds = _named(means(records) or {}, " "), _time(mean_seconds(records))
-    return " ".join(filter(None, (in_one_line(f"[TOTAL {checkpoint}]"), scores, seconds)))
+    failed = sum(record.error is not None for record in records)
+    without = f"without {failed} that failed" if failed else ""
+    return " ".join(filter(None, (in_one_line(f"[TOTAL {checkpoint}]"), scores, seconds, without)))
 
 
 def numbered(number: int, count: int) -> str:

@@ -171,16 +171,20 @@ class WorkerProcess:
 
     async def _begin_anew(self) -> None:
         await self.stop()
-        if self._is_closed:
-            raise Problem("not-ready", "the server was stopped meanwhile", "send it again later")
+        self._require_open()
         _LOG.warning("the worker is started anew")
         try:
             await self.start()
         except (IfanError, EOFError, OSError, ValueError) as error:
-            _LOG.error("no worker: %s", error)
             await self.stop()
+            self._require_open()
+            _LOG.error("no worker: %s", error)
             reason = "the worker cannot be started"
             raise Problem("not-ready", reason, "try again later", {"Retry-After": "10"}) from error
+
+    def _require_open(self) -> None:
+        if self._is_closed:
+            raise Problem("not-ready", "the server was stopped meanwhile", "send it again later")
 
     async def _order(self, order: Order) -> None:
         spools = [order.views.get(view) for view in VIEWS]
