@@ -32,24 +32,26 @@ def write_results(evaluations: Sequence[Evaluation], log_root: Path, command: st
     """
     for one in evaluations:
         latest, own = one.score_files(".html")
-        _write([latest, own], [one], command)
+        _write(own, [one], command)
+        for suffix in (".csv", ".json", ".html"):
+            data = own.with_suffix(suffix).read_bytes()
+            write_atomically(latest.with_suffix(suffix), data, overwrite=True)
     if len(evaluations) == 1:
         return latest
     folder = mode_folder(log_root, comparison_mode(evaluations)) / "result"
     report = folder / f"compare_{evaluations[0].test_set.name}.html"
-    _write([report], evaluations, command)
+    _write(report, evaluations, command)
     return report
 
 
-def _write(reports: Sequence[Path], evaluations: Sequence[Evaluation], command: str) -> None:
-    """Write the files of one report, each into all places that it is to be in."""
+def _write(report: Path, evaluations: Sequence[Evaluation], command: str) -> None:
+    """Write the files of a report."""
     summary = summarise(evaluations, command)
+    make_folder(report.parent)
+    _write_csv(report.with_suffix(".csv"), summary)
     text = summary.model_dump_json(indent=1)
-    for report in reports:
-        make_folder(report.parent)
-        _write_csv(report.with_suffix(".csv"), summary)
-        write_atomically(report.with_suffix(".json"), text.encode(), overwrite=True)
-        write_report(report, summary, evaluations)
+    write_atomically(report.with_suffix(".json"), text.encode(), overwrite=True)
+    write_report(report, summary, evaluations)
 
 
 def comparison_mode(evaluations: Sequence[Evaluation]) -> str:

@@ -35,9 +35,8 @@ from ifan.training.views import Views
 
 DISPARITY_OF_COC = 8 / (3 * math.pi)
 """The unit in which the disparity map tells blur: for each pixel of the circle of confusion, the
-distance between the centroids of both halves of an ideal disc. The views of simulated cameras lie
-0.3 to 1.1 pixels apart, 0.7 on average, as aperture and split decide; of the center view nobody can
-tell which."""
+distance between the centroids of both halves of an ideal disc. The views of simulated cameras
+lie nearer or farther apart, as aperture and split decide; of the center view nobody can tell."""
 
 FREE_GROWTH = 10.0
 """So many times, all filters of the IAC together may enlarge a feature at no cost."""
