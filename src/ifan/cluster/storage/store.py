@@ -1,36 +1,23 @@
-"""Folders on disks and in object stores, behind the few things that a batch does with them.
-
-An address is a path, or what fsspec knows: `s3://bucket/folder`, `gs://...`, `sftp://...`.
-"""
+"""Folders in object stores, and wherever else fsspec reaches."""
 
 from __future__ import annotations
 
-import errno
-import os
 import posixpath
 import secrets
-import shutil
-import stat
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime
 from functools import cached_property
-from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import fsspec
-from fsspec.implementations.local import LocalFileSystem
 
+from ifan.cluster.storage.interface import Entry, Missed, Storage, said_by, unlisted
 from ifan.errors import IfanError, OutputError
-from ifan.files import locked, make_folder, remove_leftovers, write_atomically
 
 Result = TypeVar("Result")
-
-Missed = Callable[[str, str], None]
-"""Told of a folder that cannot be listed, and why."""
 
 PATIENCE = 60.0
 """Seconds for which a store that does not answer is asked again."""
@@ -39,8 +26,6 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 8.0
 
 # Where an object appears once all of it is there, and never before.
 _WHOLE_OBJECTS = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "memory"}
-
-_INSTALL = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs"}
 
 # No fault of the line: asking again gives the same answer.
 _FINAL = (
@@ -59,221 +44,6 @@ _WRONG_USE = {
     "ParamValidationError",
 }
 """The same of S3, by name, as its package may not be installed."""
-
-_NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
-"""Why nothing can be at a path, and not only for now."""
-
-
-class Entry(NamedTuple):
-    """A file of a folder.
-
-    Attributes:
-        path: from the folder, its parts separated by `/`.
-        size: in bytes.
-        stamp: differs when the file has been changed: time, entity tag, or whatever there is.
-    """
-
-    path: str
-    size: int
-    stamp: str
-
-
-class Storage(ABC):
-    """A folder, with all that is below it. Paths are from it, their parts separated by `/`.
-
-    Where a file cannot be read or written, `OSError` says why, or what the store's package raises.
-
-    Args:
-        address: as its user gave it, for messages.
-    """
-
-    def __init__(self, address: str) -> None:
-        self.address = address
-
-    def name(self, path: str) -> str:
-        """Return what to call a file in messages."""
-        return f"{self.address.rstrip('/')}/{path}"
-
-    @abstractmethod
-    def entries(
-        self,
-        folder: str = "",
-        leave_out: Callable[[str], bool] = lambda _: False,
-        missed: Missed | None = None,
-    ) -> Iterator[Entry]:
-        """Yield all files, without holding more than those of one folder, or one page of a store.
-
-        Args:
-            folder: those below this one; where there is none, there are no files.
-            leave_out: tells of which folders nothing is wanted.
-            missed: is told of each folder below that cannot be listed; None to end there.
-
-        Raises:
-            IfanError: a folder cannot be listed.
-        """
-
-    @abstractmethod
-    def entry(self, path: str) -> Entry | None:
-        """Return a file's entry, None where there is no such file."""
-
-    @abstractmethod
-    def read(self, path: str) -> bytes:
-        """Return what is in a file."""
-
-    @abstractmethod
-    def write(self, path: str, data: bytes | memoryview, *, overwrite: bool = True) -> None:
-        """Write a file; at no moment does its name stand for a part of it.
-
-        Raises:
-            OutputError: the file is there and is not to be overwritten, or it cannot be written.
-        """
-
-    @abstractmethod
-    def open(self, path: str) -> BinaryIO:
-        """Open a file to read parts of it."""
-
-    @abstractmethod
-    def put(self, file: Path, path: str) -> None:
-        """Write what is in a file of this machine, like `write`, but without holding it."""
-
-    @abstractmethod
-    def remove(self, path: str) -> None:
-        """Remove a file, if it is there."""
-
-    @abstractmethod
-    def remove_folder(self, folder: str) -> None:
-        """Remove a folder with all that is below it, if it is there."""
-
-    @abstractmethod
-    def tidy(self, folder: str) -> None:
-        """Remove what killed programs have left of files that they were writing."""
-
-    @abstractmethod
-    def held(self) -> AbstractContextManager[None]:
-        """Keep others on this machine from holding it meanwhile; in stores nothing can.
-
-        Raises:
-            OutputError: somebody holds it.
-        """
-
-    @property
-    @abstractmethod
-    def place(self) -> str:
-        """Where it is, however its user called it."""
-
-    @abstractmethod
-    def below(self, other: Storage) -> str | None:
-        """Return where this folder is in another one, `.` for the same, None for elsewhere."""
-
-
-class Disk(Storage):
-    """A folder on a disk of this machine, or on one that it shares with others."""
-
-    def __init__(self, address: str) -> None:
-        super().__init__(address)
-        self._root = Path(address).absolute()
-
-    def entries(
-        self,
-        folder: str = "",
-        leave_out: Callable[[str], bool] = lambda _: False,
-        missed: Missed | None = None,
-    ) -> Iterator[Entry]:
-        """See `Storage.entries`."""
-        top = self._path(folder)
-
-        def told(error: OSError) -> None:
-            if isinstance(error, FileNotFoundError):
-                return
-            place = Path(error.filename)
-            if missed is None or place == top:
-                raise _unlisted(str(place), error) from error
-            missed(place.relative_to(self._root).as_posix(), said_by(error))
-
-        for parent, folders, names in os.walk(top, onerror=told):
-            inside = Path(parent).relative_to(self._root)
-            folders[:] = sorted(n for n in folders if not leave_out((inside / n).as_posix()))
-            for name in sorted(names):
-                path = (inside / name).as_posix()
-                try:
-                    found = self.entry(path)
-                except OSError:  # who reads it hears of it
-                    found = Entry(path, 0, "")
-                if found is not None:
-                    yield found
-
-    def entry(self, path: str) -> Entry | None:
-        """See `Storage.entry`."""
-        try:
-            said = self._path(path).stat()
-        except OSError as error:
-            if error.errno in _NOWHERE:
-                return None
-            raise
-        if not stat.S_ISREG(said.st_mode):
-            return None
-        return Entry(path, said.st_size, str(said.st_mtime_ns))
-
-    def read(self, path: str) -> bytes:
-        """See `Storage.read`."""
-        return self._path(path).read_bytes()
-
-    def write(self, path: str, data: bytes | memoryview, *, overwrite: bool = True) -> None:
-        """See `Storage.write`."""
-        target = self._path(path)
-        make_folder(target.parent)
-        write_atomically(target, data, overwrite=overwrite)
-
-    def open(self, path: str) -> BinaryIO:
-        """See `Storage.open`."""
-        return self._path(path).open("rb")
-
-    def put(self, file: Path, path: str) -> None:
-        """See `Storage.put`."""
-        with (
-            file.open("rb") as opened,
-            mmap(opened.fileno(), 0, access=ACCESS_READ) as content,
-            memoryview(content) as data,
-        ):
-            self.write(path, data)
-
-    def remove(self, path: str) -> None:
-        """See `Storage.remove`."""
-        self._path(path).unlink(missing_ok=True)
-
-    def remove_folder(self, folder: str) -> None:
-        """See `Storage.remove_folder`."""
-        shutil.rmtree(self._path(folder), ignore_errors=True)
-
-    def tidy(self, folder: str) -> None:
-        """See `Storage.tidy`."""
-        remove_leftovers(self._path(folder))
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """See `Storage.held`; by a lock on the folder itself, of which nothing is left."""
-        make_folder(self._root)
-        with locked(self._root) as is_ours:
-            if not is_ours:
-                remedy = "let it end, or stop it"
-                raise OutputError(self.address, "another batch is writing there", remedy)
-            yield
-
-    @property
-    def place(self) -> str:
-        """See `Storage.place`."""
-        return os.path.realpath(self._root)
-
-    def below(self, other: Storage) -> str | None:
-        """See `Storage.below`."""
-        if not isinstance(other, Disk):
-            return None
-        here, there = Path(self.place), Path(other.place)
-        return here.relative_to(there).as_posix() if here.is_relative_to(there) else None
-
-    def _path(self, path: str) -> Path:
-        """Return where a file is: below the folder, whatever names a store may have given it."""
-        return self._root / posixpath.normpath(f"/{path}").lstrip("/")
 
 
 class Store(Storage):
@@ -427,7 +197,7 @@ class Store(Storage):
                 listing = self._listing(here)
             except PermissionError as error:
                 if missed is None or here == folder:
-                    raise _unlisted(self.name(here), error) from error
+                    raise unlisted(self.name(here), error) from error
                 missed(here, said_by(error))
                 continue
             files = []
@@ -456,7 +226,7 @@ class Store(Storage):
             try:
                 said = self._patiently(lambda: self._files.call_s3("list_objects_v2", **asked))
             except OSError as error:  # as s3fs says that there is no bucket, or no right to see it
-                raise _unlisted(self.address, error) from error
+                raise unlisted(self.address, error) from error
             yield [
                 Entry(item["Key"][len(above) :], item["Size"], item["ETag"])
                 for item in said.get("Contents", ())
@@ -491,50 +261,7 @@ class Store(Storage):
             pause = min(2 * pause, _LONGEST_PAUSE)
 
 
-def open_storage(
-    address: str, options: dict[str, Any] | None = None, patience: float = PATIENCE
-) -> Storage:
-    """Return the folder of an address.
-
-    Args:
-        address: a path, or an address with a protocol that fsspec knows.
-        options: for the file system of that protocol.
-        patience: seconds for which a store that does not answer is asked again.
-
-    Raises:
-        IfanError: the protocol is unknown, its package is not installed, or there is nobody.
-    """
-    if "://" not in address:
-        return Disk(address)
-    try:
-        files = fsspec.get_filesystem_class(address.partition("://")[0])
-        if files is LocalFileSystem:
-            return Disk(LocalFileSystem._strip_protocol(address))
-        return Store(address, options or {}, patience)
-    except ValueError as error:
-        raise IfanError(address, f"is no address ({error})", "give a path, or s3://...") from error
-    except ImportError as error:
-        package = _INSTALL.get(address.partition("://")[0], "what fsspec names")
-        raise IfanError(
-            address, f"needs a package ({error})", f"install it: pip install {package}"
-        ) from error
-    except (OSError, TypeError) as error:
-        reason = f"cannot be reached ({said_by(error)})"
-        raise IfanError(address, reason, "check the address and the network") from error
-
-
-def said_by(error: BaseException) -> str:
-    """Return what an error says, in short."""
-    said = error.strerror if isinstance(error, OSError) else None
-    return said or str(error) or type(error).__name__
-
-
 def _folders_of(path: str) -> Iterator[str]:
     """Yield the folders that a file is in, the outermost first."""
     parts = path.split("/")
     return ("/".join(parts[:count]) for count in range(1, len(parts)))
-
-
-def _unlisted(name: str, error: OSError) -> IfanError:
-    reason = f"cannot be listed ({said_by(error)})"
-    return IfanError(name, reason, "check the name, and who may read it")
