@@ -4,6 +4,7 @@ import resource
 import subprocess
 import sys
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,26 @@ def test_a_private_file_stays_private(tmp_path):
     (tmp_path / "a").chmod(0o600)
     write_atomically(tmp_path / "a", b"new", overwrite=True)
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(("old", "is_written"), [(0o755, True), (0o644, True), (0o600, False)])
+def test_disks_whose_permissions_cannot_be_changed(tmp_path, monkeypatch, old, is_written):
+    """As cards of cameras; what only its owner may read is not laid open there."""
+    (tmp_path / "a").write_bytes(b"old")
+    (tmp_path / "a").chmod(old)
+
+    def refuse(path, mode):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+    umask = os.umask(0o022)
+    try:
+        with nullcontext() if is_written else pytest.raises(OutputError, match="may not be"):
+            write_atomically(tmp_path / "a", b"new", overwrite=True)
+    finally:
+        os.umask(umask)
+    assert (tmp_path / "a").read_bytes() == (b"new" if is_written else b"old")
+    assert contents(tmp_path) == ["a"]
 
 
 def test_one_of_many_writers_wins_and_the_others_hear_of_it(tmp_path):

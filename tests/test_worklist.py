@@ -101,6 +101,21 @@ class TestPlan:
         once, twice = ([Path("first.png"), Path("./first.png")][:count] for count in (1, 2))
         assert plan(twice, output) == plan(once, output)
 
+    @pytest.mark.parametrize("output", [None, Path("out")])
+    @pytest.mark.parametrize("name", ["photos/b.png", "photos", "photos/*.png"])
+    def test_a_photograph_that_is_spelled_in_two_ways_is_one(self, tree, output, name):
+        once = plan([Path(name)], output, picture_format=FORMATS["JPEG"])
+        spellings = [Path(name), tree / name, Path("photos/deep/../..", name)]
+        assert plan(spellings, output, picture_format=FORMATS["JPEG"]) == once
+
+    def test_a_link_to_a_photograph_has_a_result_of_its_own(self):
+        Path("linked.png").symlink_to("first.png")
+        tasks = plan([Path("first.png"), Path("linked.png")])
+        assert [target for _, target in pairs(tasks)] == [
+            "first.deblurred.png",
+            "linked.deblurred.png",
+        ]
+
     def test_a_photograph_of_a_folder_that_is_given_too_is_one(self):
         folder, photograph = Path("photos"), Path("photos/b.png")
         assert plan([folder, photograph]) == plan([folder])
@@ -371,6 +386,41 @@ class TestRun:
         assert task.target.read_bytes() == result
         assert self.outcomes(deblurrer, [task], overwrite=True) == [("done", "")]
         assert task.target.read_bytes() != result
+
+    @pytest.mark.parametrize("compare", [False, True])
+    @pytest.mark.parametrize("step", ["read_photograph", "write_photograph"])
+    def test_what_another_run_has_written_meanwhile_is_skipped(
+        self, deblurrer, monkeypatch, step, compare
+    ):
+        task = Task(Path("first.png"), Path("out/a.png"))
+        function, others = getattr(running, step), []
+
+        def is_late(*arguments, **options):
+            if not others:
+                others.append("at work")
+                others[:] = self.outcomes(deblurrer, [task], compare=compare, strength=0)
+            return function(*arguments, **options)
+
+        monkeypatch.setattr(running, step, is_late)
+        assert self.outcomes(deblurrer, [task], compare=compare) == [("skipped", "")]
+        assert others == [("done", "")]
+        assert np.array_equal(*(np.asarray(Image.open(path)) for path in (task[:2])))
+
+    def test_a_comparison_is_made_of_the_result_that_another_run_has_written_meanwhile(
+        self, deblurrer, monkeypatch
+    ):
+        task = Task(Path("first.png"), Path("a.png"))
+
+        def is_late(photograph, path, **options):
+            if path == task.target:
+                shutil.copy("first.png", "a.png")
+            write_photograph(photograph, path, **options)
+
+        monkeypatch.setattr(running, "write_photograph", is_late)
+        assert self.outcomes(deblurrer, [task], compare=True) == [("done", "")]
+        with Image.open(task.comparison) as both:
+            left, right = (both.crop((at, 0, at + 16, 16)).tobytes() for at in (0, 18))
+        assert left == right
 
     def test_a_missing_photograph_is_no_skipped_one(self, deblurrer):
         task = Task(Path("none.png"), Path("first.png"))

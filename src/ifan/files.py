@@ -257,8 +257,14 @@ def _write_to_disk(file: BinaryIO, data: bytes | bytearray | memoryview) -> None
 def _replace(hidden: Path, target: Path) -> None:
     """Put `hidden` in the place of `target`, which need not exist."""
     with contextlib.suppress(FileNotFoundError):
-        # A private file stays private.
-        hidden.chmod(target.stat().st_mode & 0o777)
+        old, new = (path.stat().st_mode & 0o777 for path in (target, hidden))
+        try:
+            if new != old:
+                hidden.chmod(old)
+        except PermissionError:  # some disks, as of cameras, have no permissions to change
+            # A private file stays private.
+            if new & ~old:
+                raise
     hidden.replace(target)
 
 

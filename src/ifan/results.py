@@ -51,8 +51,21 @@ def result_suffix(source: Path, picture_format: PictureFormat | None = None) -> 
 
 
 def default_map_target(source: Path) -> Path:
-    """Return where the defocus map of `source` goes if nothing is said: `photo.defocus.png`."""
-    return source.parent / f"{source.stem}{MAP_INFIX}.png"
+    """Return where the defocus map of `source` goes if nothing is said: `photo.defocus.png`.
+
+    That of a format that is not written is `photo-cr3.defocus.png`: many cameras put a JPEG of the
+    same name beside it.
+    """
+    from ifan.images import INPUT_SUFFIXES
+
+    named = INPUT_SUFFIXES.get(source.suffix.lower())
+    tag = format_tag(source) if named and not named.saver else ""
+    return source.parent / f"{source.stem}{tag}{MAP_INFIX}.png"
+
+
+def format_tag(source: Path) -> str:
+    """Return what goes after the name of a photograph, to tell it from one of another format."""
+    return f"-{source.suffix[1:].lower()}"
 
 
 def require_target(

@@ -42,6 +42,15 @@ def test_a_jpeg_of_a_grey_photograph(ifan, save, folder, picture):
         assert (colours.format, colours.mode, colours.size) == ("JPEG", "RGB", (32, 24))
 
 
+def test_a_raw_file_and_the_jpeg_beside_it_have_a_map_each(ifan, save, folder):
+    save("IMG_1.jpg").rename(folder / "IMG_1.CR3")  # the content tells the format, not the name
+    save("IMG_1.jpg")
+    for name in ("IMG_1.CR3", "IMG_1.jpg"):
+        ifan("defocus-map", name)
+    maps = ["IMG_1-cr3.defocus.png", "IMG_1.defocus.png"]
+    assert sorted(path.name for path in folder.glob("*.png")) == maps
+
+
 def test_failures_are_one_line(ifan, save, folder):
     before = save("photo.png").read_bytes()
     os.mkfifo(folder / "pipe.png")

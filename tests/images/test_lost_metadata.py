@@ -18,7 +18,7 @@ from ifan.errors import PictureError
 from ifan.images import exif, icc, iptc, read_photograph, write_photograph, xmp
 from ifan.images.colour import colour_space
 from ifan.images.metadata import Density
-from ifan.images.tiff_structure import SUBDIRECTORIES
+from ifan.images.tiff_structure import EXIF, GPS, SUBDIRECTORIES, Field
 
 SUITE = Path(__file__).parents[1] / "pngsuite"
 P3 = (0.68, 0.32, 0.265, 0.69, 0.15, 0.06)
@@ -422,6 +422,25 @@ def test_sizes_of_other_lengths_take_from_the_padding(sizes):
     assert len(after) == len(before)
 
 
+@pytest.mark.parametrize(
+    ("orientation", "area", "crop"),
+    [
+        (1, 'stArea:x="0.25" stArea:y="0.1"', 'crs:CropTop="0.125" crs:CropRight="1"'),
+        (2, 'stArea:x="0.75" stArea:y="0.1"', 'crs:CropTop="0.125" crs:CropLeft="0"'),
+        (6, 'stArea:y="0.25" stArea:x="0.9"', 'crs:CropRight="0.875" crs:CropBottom="1"'),
+    ],
+)
+def test_regions_and_crops_in_attributes_turn_with_the_picture(orientation, area, crop):
+    before = 'stArea:x="0.25" stArea:y="0.1"', 'crs:CropTop="0.125" crs:CropRight="1"'
+    angle, tilt = (f' crs:CropAngle="{angle}">' for angle in ("0", "-0.50"))
+    after = xmp.mended(packet(" ".join(before) + angle), 9, 9, orientation)
+    assert f"{area} {crop}".encode() in after
+    assert len(after) == len(packet(" ".join(before) + angle))
+    # What a crop that is tilted becomes is more than other names for its numbers.
+    after = xmp.mended(packet(" ".join(before) + tilt), 9, 9, orientation)
+    assert f"{area} {before[1]}".encode() in after
+
+
 def test_a_list_of_contents_that_never_ends_takes_no_time():
     endless = b"<Container:Directory>" * 200_000
     assert xmp.mended(endless, 1, 1) == endless
@@ -490,6 +509,33 @@ def test_iptc_that_a_tiff_says_is_numbers_is_not_turned_around(tmp_path, scene, 
     assert (found[2, 5], found[2, 90]) == (b"Title", b"Bern")
 
 
+COMMENT, GPS_METHOD, GPS_AREA = 0x9286, 0x1B, 0x1C
+
+
+@pytest.mark.parametrize("changed", ["into a TIFF", "without maker notes"])
+def test_16_bit_text_follows_the_order_of_bytes(changed):
+    def directories(coding):
+        def field(text, end=b""):
+            return Field(7, b"UNICODE\0" + text.encode(coding) + end, 0)
+
+        below = {COMMENT: field("Zürich 日本", b"!"), 0x927C: Field(7, bytes(99), 0)}
+        return {EXIF: below, GPS: {GPS_METHOD: field("GPS"), GPS_AREA: field("Zürich")}}
+
+    def texts(found):
+        fields = found[EXIF][COMMENT], found[GPS][GPS_METHOD], found[GPS][GPS_AREA]
+        return [bytes(field.value) for field in fields]
+
+    block = exif.of_directory(directories("utf-16-be"), ">")
+    if changed == "into a TIFF":
+        found = exif.as_tiff_fields(block, "<")
+    else:
+        smaller = exif.within(block, len(block) - 1)
+        layout, first = exif.read_header(smaller)
+        assert layout.order == "<"
+        found = exif.read_tree(smaller, first, layout)
+    assert texts(found) == texts(directories("utf-16-le"))
+
+
 def segment(marker, payload):
     return struct.pack(">BBH", 0xFF, marker, len(payload) + 2) + payload
 
@@ -514,6 +560,17 @@ def test_iptc_behind_other_resources_is_kept(tmp_path, scene, apart):
     (tmp_path / "a.jpg").write_bytes(data[:2] + added + data[2:])
     write_photograph(read_photograph(tmp_path / "a.jpg"), tmp_path / "b.jpg")
     with Image.open(tmp_path / "b.jpg") as picture:
+        assert IptcImagePlugin.getiptcinfo(picture) == {(2, 5): b"Title", (2, 90): b"Bern"}
+
+
+def test_iptc_that_a_tiff_has_among_resources_only_is_kept(tmp_path, scene):
+    records = b"\x1c\x02\x05\x00\x05Title\x1c\x02\x5a\x00\x04Bern"
+    block = resource(b"8BIM", 0x03ED, bytes(16)) + resource(b"8BIM", 0x0404, records)
+    tag = (0x8649, "B", len(block), block, True)
+    kind = {"photometric": "rgb", "metadata": None, "extratags": [tag]}
+    tifffile.imwrite(tmp_path / "a.tif", scene, **kind)
+    write_photograph(read_photograph(tmp_path / "a.tif"), tmp_path / "b.tif")
+    with Image.open(tmp_path / "b.tif") as picture:
         assert IptcImagePlugin.getiptcinfo(picture) == {(2, 5): b"Title", (2, 90): b"Bern"}
 
 

@@ -141,6 +141,79 @@ def test_sizes_in_exif_turn_with_the_picture(tmp_path, exiftool, scene, target):
     assert (found["ExifIFD:ExifImageWidth"], found["ExifIFD:ExifImageHeight"]) == (48, 64)
 
 
+# Of what is at rows 8 to 15 and columns 40 to 51 of 48x64 pixels.
+PLACES = [
+    "-SubjectArea=45 11 12 8",
+    "-SubjectLocation=45 11",
+    *("-RegionAppliedToDimensionsW=64", "-RegionAppliedToDimensionsH=48", "-RegionType=Face"),
+    *("-RegionAreaX=0.71875", "-RegionAreaY=0.25", "-RegionAreaW=0.1875", "-RegionAreaH=0.166667"),
+    *("-XMP-crs:CropLeft=0.625", "-XMP-crs:CropRight=0.8125"),
+    *("-XMP-crs:CropTop=0.166667", "-XMP-crs:CropBottom=0.333333", "-XMP-crs:HasCrop=True"),
+]
+
+
+def places(found):
+    """Return what a file says of the places in it, and the size that regions are meant for."""
+    region = [found[f"XMP-mwg-rs:RegionArea{name}"] for name in "XYWH"]
+    crop = [found[f"XMP-crs:Crop{edge}"] for edge in ("Left", "Right", "Top", "Bottom")]
+    area, point = (found[f"ExifIFD:Subject{name}"].split() for name in ("Area", "Location"))
+    size = [found[f"XMP-mwg-rs:RegionAppliedToDimensions{name}"] for name in "WH"]
+    return region, crop, [int(number) for number in area], [int(number) for number in point], size
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("source", ["jpg", "png", "tif", "webp"])
+def test_faces_subjects_and_crops_turn_with_the_picture(tmp_path, exiftool, source, orientation):
+    scene = np.zeros((48, 64, 3), np.uint8)
+    scene[8:16, 40:52] = 255
+    Image.fromarray(scene).save(tmp_path / f"a.{source}")
+    exiftool.write(tmp_path / f"a.{source}", f"-Orientation#={orientation}", *PLACES)
+    write_photograph(read_photograph(tmp_path / f"a.{source}"), tmp_path / "b.jpg")
+    with Image.open(tmp_path / "b.jpg") as picture:
+        width, height = picture.size
+        left, top, right, bottom = picture.convert("L").point(lambda v: 255 * (v > 128)).getbbox()
+    region, crop, area, point, size = places(exiftool.read(tmp_path / "b.jpg"))
+    extent = [right - left, bottom - top]
+    centre = [(left + right - 1) / 2, (top + bottom - 1) / 2]
+    scales = np.array([width, height])
+    assert size == [width, height]
+    assert region[:2] * scales - 0.5 == pytest.approx(centre, abs=0.01)
+    assert region[2:] * scales == pytest.approx(extent, abs=0.01)
+    edges = [left / width, right / width, top / height, bottom / height]
+    assert crop == pytest.approx(edges, abs=0.001)
+    assert area[2:] == extent
+    assert area[:2] == point == pytest.approx(centre, abs=0.5)
+
+
+@pytest.mark.parametrize("is_turned", [False, True])
+def test_faces_turn_where_exif_has_a_copy_of_what_turns_the_picture(tmp_path, exiftool, is_turned):
+    """In AVIF, where EXIF itself turns nothing."""
+    exif = Image.Exif()
+    exif[0x0112] = 6 if is_turned else 1
+    Image.new("RGB", (64, 48)).save(tmp_path / "a.avif", exif=exif)
+    sizes = ["-ExifImageWidth=64", "-ExifImageHeight=48"]
+    exiftool.write(tmp_path / "a.avif", "-Orientation#=6", *sizes, *PLACES)
+    write_photograph(read_photograph(tmp_path / "a.avif"), tmp_path / "b.jpg")
+    _, _, area, _, size = places(exiftool.read(tmp_path / "b.jpg"))
+    expected = ([36, 45, 8, 12], [48, 64]) if is_turned else ([45, 11, 12, 8], [64, 48])
+    assert (area, size) == expected
+
+
+@pytest.mark.parametrize("target", ALL)
+@pytest.mark.parametrize(("orientation", "density"), [(3, (300, 150)), (6, (150, 300))])
+def test_densities_across_and_down_turn_with_the_picture(
+    tmp_path, exiftool, scene, target, orientation, density
+):
+    Image.fromarray(scene).save(tmp_path / "a.jpg", dpi=(300, 150))
+    resolutions = ["-XResolution=300", "-YResolution=150"]
+    exiftool.write(tmp_path / "a.jpg", f"-Orientation#={orientation}", *resolutions)
+    write_photograph(read_photograph(tmp_path / "a.jpg"), tmp_path / f"b.{target}")
+    found = exiftool.read(tmp_path / f"b.{target}")
+    assert (found["IFD0:XResolution"], found["IFD0:YResolution"]) == density
+    again = read_photograph(tmp_path / f"b.{target}").metadata.density
+    assert (again.x * 25.4, again.y * 25.4) == pytest.approx(density, abs=0.01)
+
+
 @pytest.mark.parametrize("target", ALL)
 def test_the_old_thumbnail_goes(tmp_path, exiftool, scene, target):
     Image.fromarray(scene[::4, ::4]).save(tmp_path / "small.jpg")

@@ -556,6 +556,26 @@ def test_everything_is_read_at_once(tmp_path, scene):
     assert np.array_equal(photograph.pixels, scene)
 
 
+def test_large_photographs_need_no_temporary_files(tmp_path, scene):
+    """Large is what the limit says that libvips has for pictures in memory."""
+    names = ["a.jpg", "a.png", "a.tif", "a.webp", "a.avif"]
+    for name in names:
+        Image.fromarray(scene).save(tmp_path / name)
+    program = (
+        "import sys; from ifan.images import read_photograph\n"
+        "for name in sys.argv[1:]: print(read_photograph(name).pixels.shape)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *names],
+        cwd=tmp_path,
+        env={**os.environ, "VIPS_DISC_THRESHOLD": "1k", "TMPDIR": str(tmp_path / "none")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == (f"{scene.shape}\n" * len(names), "")
+
+
 def test_text_that_explodes_is_not_followed(tmp_path, scene):
     info = PngImagePlugin.PngInfo()
     bomb = zlib.compress(b"0" * (1 << 26), 9)

@@ -13,6 +13,7 @@ from ifan.commands import options, stopping
 from ifan.commands.ledger import open_ledger
 from ifan.commands.opening import open_deblurrer
 from ifan.commands.progress import progress_over
+from ifan.errors import OutputError
 from ifan.files import exists, is_folder
 
 if TYPE_CHECKING:
@@ -98,6 +99,8 @@ def deblur(
         from ifan import worklist
         from ifan.images import MAX_PIXELS
 
+    if overwrite:
+        stopping.say_how_to_go_on("without --overwrite the same command goes on where this one was")
     tasks = _plan(inputs, output, recursive, name, picture_format)
     if (left or right) and (len(tasks) != 1 or is_folder(inputs[0])):
         raise typer.BadParameter("dual-pixel views belong to one photograph; give one INPUT")
@@ -144,6 +147,8 @@ def _plan(
         return plan(inputs, output, recursive=recursive, name=name, picture_format=chosen)
     except ValueError as error:
         raise typer.BadParameter(f"--name: {error}") from error
+    except OutputError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def _require_streams(task: Task, *, compare: bool) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pyvips
 
+from ifan.errors import OutputError
 from ifan.images.libvips import explain, listening, to_array, to_image
 
 _LOG = logging.getLogger("ifan")
@@ -32,6 +34,8 @@ _SAME = 0.01
 _ALIKE = 0.15
 _LEVELS = np.linspace(0, 1, 17, dtype=np.float32)
 _RENDERING = {"intent": "relative", "depth": 16}
+_OPEN_FILES = Path("/proc/self/fd")
+"""Where Linux shows what is open, in memory too."""
 
 
 class ColourSpace(Protocol):
@@ -179,8 +183,23 @@ def _computed(image: pyvips.Image) -> Values:
 
 @contextmanager
 def _profile_file(icc: bytes) -> Iterator[str]:
-    """Lend the profile as a file: libvips takes the profile of its output in no other way."""
-    with tempfile.TemporaryDirectory(prefix="ifan-") as folder:
-        path = Path(folder, "profile.icc")
-        path.write_bytes(icc)
-        yield str(path)
+    """Lend the profile as a file: libvips takes the profile of its output in no other way.
+
+    Raises:
+        OutputError: it must be one on the disk, and there is no place for it.
+    """
+    if sys.platform == "linux" and _OPEN_FILES.is_dir():
+        with os.fdopen(os.memfd_create("profile.icc"), "wb") as file:
+            file.write(icc)
+            file.flush()
+            yield str(_OPEN_FILES / str(file.fileno()))
+        return
+    try:
+        with tempfile.TemporaryDirectory(prefix="ifan-") as folder:
+            path = Path(folder, "profile.icc")
+            path.write_bytes(icc)
+            yield str(path)
+    except OSError as error:
+        reason = f"cannot hold temporary files ({error.strerror or error})"
+        remedy = "set TMPDIR to a folder that can be written"
+        raise OutputError(tempfile.tempdir or "this machine", reason, remedy) from error

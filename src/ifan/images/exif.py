@@ -24,6 +24,7 @@ from ifan.images.tiff_structure import (
     read_tree,
     size_of,
 )
+from ifan.images.turns import TURNS, Turn
 
 _ORIENTATION, _MAKER_NOTE = 0x0112, 0x927C
 _THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 0x0201, 0x0202
@@ -35,6 +36,8 @@ _UNITS = {_INCHES: (25.4, "in"), _CENTIMETRES: (10.0, "cm")}
 _SHORT, _RATIONAL = 3, 5
 _IMAGE_SIZE = {0x0100: "width", 0x0101: "height"}
 _PIXEL_SIZE = {0xA002: "width", 0xA003: "height"}
+# Centre across and down, and perhaps a diameter or width and height, in pixels.
+_SUBJECT = (0x9214, 0xA214)
 
 # Models, serial number, lens, safety of maker notes, original name; time code, speed, stop, reel
 # and camera of films. The rest of DNG is of raw pixels.
@@ -71,12 +74,17 @@ _DIRECTORIES = (13, 18)
 
 
 def mended(
-    block: bytes, height: int, width: int, density: tuple[float, float] | None = None
+    block: bytes,
+    height: int,
+    width: int,
+    density: tuple[float, float] | None = None,
+    orientation: int = 1,
 ) -> bytes | None:
     """Make an EXIF block true of an upright picture of `height` x `width` pixels.
 
-    The orientation becomes 1, the sizes those given, and the thumbnail, which shows the old picture
-    the old way up, goes. Nothing moves, so maker notes, which hold offsets of their own, are valid.
+    The orientation becomes 1, the sizes those given, density and place of the subject turn with the
+    picture, and the thumbnail, which shows the old picture the old way up, goes. No bytes move, so
+    maker notes, which hold offsets of their own, are valid.
 
     Args:
         block: the EXIF block.
@@ -84,23 +92,29 @@ def mended(
         width: number of columns of the picture.
         density: in pixels per inch, where the block is the only place for it; it is set if the
             block has a density.
+        orientation: by which the picture was turned upright, a key of `TURNS`.
 
     Returns:
         The block, or None where it cannot be read: an orientation nobody can mend must not stay.
     """
     sizes = {"height": height, "width": width}
+    turn = TURNS[orientation]
     out = bytearray(block)
     try:
         layout, first = read_header(block)
         fields, link = read_fields(block, first, layout)
         _set(out, fields, {_ORIENTATION: 1}, layout)
         _set(out, fields, {tag: sizes[name] for tag, name in _IMAGE_SIZE.items()}, layout)
+        if turn.is_transposed:
+            _exchange(out, *(fields.get(tag) for tag in _DENSITY[:2]))
         if density is not None:
             _set_density(out, fields, density, layout)
         if EXIF in fields:
             with suppress(StructureError):  # one that leads nowhere says nothing wrong
                 below, _ = read_fields(block, fields[EXIF].number(layout), layout)
                 _set(out, below, {tag: sizes[name] for tag, name in _PIXEL_SIZE.items()}, layout)
+                for tag in _SUBJECT:
+                    _turn_subject(out, below.get(tag), turn, (width, height), layout)
         mended_block = _without_thumbnail(out, link, layout)
         # What was mended may have been the block's own header: a field may say it lies anywhere.
         read_fields(mended_block, *_start(mended_block))
@@ -200,6 +214,26 @@ def orientation_of(block: bytes) -> int:
     return number if 1 <= number <= 8 else 1
 
 
+def orientation_before(block: bytes, height: int, width: int) -> int:
+    """Return the orientation of a picture of `height` x `width` pixels before it was upright.
+
+    For formats that say themselves how to turn a picture, and whose EXIF mostly has a copy of that.
+
+    Returns:
+        A key of `TURNS`; 1 where the sizes in EXIF tell that it is no copy, or there are none.
+    """
+    orientation = orientation_of(block)
+    try:
+        layout, first = read_header(block)
+        fields, _ = read_fields(block, first, layout)
+        below, _ = read_fields(block, fields[EXIF].number(layout), layout)
+        before = {name: below[tag].number(layout) for tag, name in _PIXEL_SIZE.items()}
+    except (StructureError, KeyError):
+        return 1
+    was_turned = (before["width"] < before["height"]) != (width < height)
+    return orientation if was_turned == TURNS[orientation].is_transposed else 1
+
+
 def density_of(block: bytes) -> Density | None:
     """Return the density that an EXIF block tells."""
     x_tag, y_tag, unit_tag = _DENSITY
@@ -247,6 +281,31 @@ def _set(out: bytearray, fields: dict[int, Field], numbers: dict[int, int], layo
         except (KeyError, struct.error):
             continue
         out[field.position : field.position + len(value)] = value
+
+
+def _exchange(out: bytearray, first: Field | None, second: Field | None) -> None:
+    """Let two fields of one kind change values."""
+    if first and second and (first.type, first.count) == (second.type, second.count):
+        for field, value in ((first, second.value), (second, first.value)):
+            out[field.position : field.position + len(value)] = value
+
+
+def _turn_subject(
+    out: bytearray, field: Field | None, turn: Turn, size: tuple[int, int], layout: Layout
+) -> None:
+    """Turn where the subject is with the picture, of the width and height `size`."""
+    if field is None or field.type != _SHORT or not 2 <= field.count <= 4:
+        return
+    code = f"{layout.order}{field.count}H"
+    x, y, *extent = struct.unpack(code, field.value)
+    if turn.is_transposed:
+        x, y, *extent = y, x, *extent[::-1]
+    if turn.flips_across:
+        x = size[0] - 1 - x
+    if turn.flips_down:
+        y = size[1] - 1 - y
+    place = (min(max(number, 0), 0xFFFF) for number in (x, y))
+    struct.pack_into(code, out, field.position, *place, *extent)
 
 
 def _set_density(

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import pyvips
 
+from ifan.images.turns import TURNS
+
 
 class DoesNotFitError(Exception):
     """A block of metadata that is larger than the format can hold; the message says which."""
@@ -46,6 +48,8 @@ class Metadata:
         bits: of each channel in the file where they are 9 to 15, so that no dtype tells it.
         is_lossless: whether it is a WebP file that keeps pixels exactly.
         has_extended_xmp: whether more XMP is in the file, a JPEG, than `xmp`.
+        orientation: by which the pixels were turned upright, a key of `TURNS`; EXIF, XMP and
+            density speak of the picture before that.
     """
 
     exif: bytes | None = None
@@ -59,6 +63,7 @@ class Metadata:
     bits: int | None = None
     is_lossless: bool = False
     has_extended_xmp: bool = False
+    orientation: int = 1
 
 
 def from_header(image: pyvips.Image) -> Metadata:
@@ -71,6 +76,7 @@ def from_header(image: pyvips.Image) -> Metadata:
         icc=icc_of(image),
         density=_density(image),
         bits=_odd_bits(image),
+        orientation=_orientation(image),
     )
 
 
@@ -94,6 +100,11 @@ def _blob(image: pyvips.Image, field: str) -> bytes | None:
     if not image.get_typeof(field):
         return None
     return bytes(image.get(field)) or None
+
+
+def _orientation(image: pyvips.Image) -> int:
+    number = image.get("orientation") if image.get_typeof("orientation") else 1
+    return number if number in TURNS else 1
 
 
 def _odd_bits(image: pyvips.Image) -> int | None:

@@ -81,6 +81,8 @@ _EXIF_OF: Mapping[str, Callable[[bytes], bytes | None]] = {
 _DENSITY_IN_EXIF = ("WebP", "AVIF", "HEIC", "JPEG XL", "RAW")
 
 _HEIF = ("AVIF", "HEIC")
+# By what the file says itself, of which EXIF may have a copy.
+_TURNED_BY_DECODER = (*_HEIF, "JPEG XL")
 
 # Of sRGB: primaries, curve and matrix, in codes of ITU-T H.273.
 _SRGB_CODES = (1, 13, 1)
@@ -157,7 +159,7 @@ def decode_photograph(
         pixels, found = _decoded(data, picture_format, chosen, require, path)
     for warning in warnings:
         _LOG.warning("%s: was read, but its decoder warns: %s", os.fspath(path), warning)
-    found = _finished(found, data, picture_format, path, is_grey=pixels.shape[2] < 3)
+    found = _finished(found, data, picture_format, path, pixels)
     return _photograph(pixels, found, picture_format, path)
 
 
@@ -176,11 +178,14 @@ def _decoded(
 
 
 def _finished(
-    found: Metadata, data: bytes, picture_format: PictureFormat, path: Name, *, is_grey: bool
+    found: Metadata, data: bytes, picture_format: PictureFormat, path: Name, pixels: Array
 ) -> Metadata:
     """Add to the metadata what a format has in another place than decoders look in."""
+    height, width, channels = pixels.shape
     if picture_format.name in _HEIF and found.icc is None:
-        found = replace(found, icc=_coded_profile(data, path, is_grey=is_grey))
+        found = replace(found, icc=_coded_profile(data, path, is_grey=channels < 3))
+    if picture_format.name in _TURNED_BY_DECODER and found.exif:
+        found = replace(found, orientation=exif.orientation_before(found.exif, height, width))
     if picture_format.name in _DENSITY_IN_EXIF:
         found = replace(found, density=exif.density_of(found.exif) if found.exif else None)
     return found
@@ -320,12 +325,13 @@ def _opened(
     data: bytes, picture_format: PictureFormat, page: tiff.Page | None, path: Name
 ) -> pyvips.Image:
     """Have libvips read the header; of a TIFF file, that of the page."""
-    load = getattr(pyvips.Image, picture_format.loader)
+    # Else libvips unpacks large pictures into a temporary file, for which there may be no room.
+    load = partial(getattr(pyvips.Image, picture_format.loader), data, memory=True)
     if page is None:
-        return load(data, fail_on="error")
+        return load(fail_on="error")
     # For libvips a tile that is missing or damaged is worth a warning, and black.
     fail_on = "warning" if page.is_tiled else "error"
-    return _without_extra(load(data, fail_on=fail_on, page=page.directory), page, path)
+    return _without_extra(load(fail_on=fail_on, page=page.directory), page, path)
 
 
 def _without_extra(image: pyvips.Image, page: tiff.Page, path: Name) -> pyvips.Image:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
 
-from ifan.images import exif
+from ifan.images import exif, iptc
 from ifan.images.metadata import Metadata
 from ifan.images.tiff_structure import (
     Directory,
@@ -198,8 +198,8 @@ def _extra_channels(field: Field | None, layout: Layout) -> tuple[int, ...]:
 def completed(metadata: Metadata, data: bytes, directory: int = 0) -> Metadata:
     """Add to what libvips found in a TIFF file what it does not read, or reads wrongly.
 
-    It has no EXIF, takes a density without a unit for one, and turns IPTC records around that are
-    said to be numbers of four bytes.
+    It has no EXIF, no IPTC records that are among Photoshop's resources only, takes a density
+    without a unit for one, and turns IPTC records around that are said to be numbers of four bytes.
 
     Args:
         metadata: what libvips found.
@@ -208,10 +208,13 @@ def completed(metadata: Metadata, data: bytes, directory: int = 0) -> Metadata:
     """
     fields = next(islice(read_directories(data), directory, None))
     block = exif.from_tiff(data, directory)
+    records, resources = (
+        bytes(fields[tag].value) if tag in fields else b"" for tag in (_IPTC, _PHOTOSHOP)
+    )
     return replace(
         metadata,
         exif=block,
-        iptc=bytes(fields[_IPTC].value) if _IPTC in fields else None,
+        iptc=records or iptc.from_photoshop(resources),
         density=exif.density_of(block) if block else None,
     )
 

@@ -18,6 +18,8 @@ _SIZES |= {16: 8, 17: 8, 18: 8}
 _WORDS = {**_SIZES, 5: 4, 10: 4}
 _CODES = {1: "B", 3: "H", 4: "L", 13: "L", 16: "Q", 18: "Q"}
 _SIGNED_CODES = {6: "b", 8: "h", 9: "l"}
+# How comments, of a type that says nothing of them, begin where they are in 16-bit units.
+_UNDEFINED, _UNICODE = 7, b"UNICODE\0"
 
 EXIF, GPS, INTEROPERABILITY = 0x8769, 0x8825, 0xA005
 
@@ -160,13 +162,13 @@ def size_of(directory: Directory) -> int:
 
 
 def in_order(directory: Directory, source: str, target: str) -> Directory:
-    """Return the directory with all numbers in another byte order ("<" or ">")."""
+    """Return the directory with all numbers and texts in another byte order ("<" or ">")."""
     if source == target:
         return directory
     return {
         tag: in_order(item, source, target)
         if isinstance(item, dict)
-        else Field(item.type, _swapped(bytes(item.value), _WORDS[item.type]), item.position)
+        else Field(item.type, _reordered(item), item.position)
         for tag, item in directory.items()
     }
 
@@ -203,6 +205,15 @@ def _append_aligned(out: bytearray, data: bytes) -> int:
     offset = len(out)
     out += data
     return offset
+
+
+def _reordered(field: Field) -> bytes:
+    """Return the values of a field in the other byte order, text in 16-bit units too."""
+    value = bytes(field.value)
+    if field.type == _UNDEFINED and value.startswith(_UNICODE):
+        end = len(value) - len(value) % 2
+        return _UNICODE + _swapped(value[len(_UNICODE) : end], 2) + value[end:]
+    return _swapped(value, _WORDS[field.type])
 
 
 def _swapped(value: bytes, word: int) -> bytes:

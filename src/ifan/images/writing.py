@@ -23,6 +23,7 @@ from ifan.images.metadata import DoesNotFitError, Metadata, into_header
 from ifan.images.photograph import WHITE, Photograph, Pixels
 from ifan.images.samples import converted, in_bits
 from ifan.images.tiff_structure import StructureError
+from ifan.images.turns import TURNS
 
 _LOG = logging.getLogger("ifan")
 
@@ -185,17 +186,20 @@ def _format_of(
 def _upright(photograph: Photograph, *, density_in_exif: bool) -> Metadata:
     """Return the metadata, true of the upright picture."""
     old, block = photograph.metadata, None
-    per_inch = None
-    if density_in_exif and old.density is not None:
-        per_inch = old.density.x * 25.4, old.density.y * 25.4
+    size = photograph.height, photograph.width
+    density, per_inch = old.density, None
+    if density and TURNS[old.orientation].is_transposed:
+        density = density._replace(x=density.y, y=density.x)
+    if density_in_exif and density:
+        per_inch = density.x * 25.4, density.y * 25.4
     if old.exif:
-        block = exif.mended(old.exif, photograph.height, photograph.width, per_inch)
+        block = exif.mended(old.exif, *size, per_inch, old.orientation)
         if block is None:
             _LOG.warning("%s: its EXIF is damaged and left out", photograph.path)
     elif per_inch:
         block = exif.of_density(per_inch)
-    packet = xmp.mended(old.xmp, photograph.height, photograph.width)
-    return replace(old, exif=block, xmp=packet)
+    packet = xmp.mended(old.xmp, *size, old.orientation)
+    return replace(old, exif=block, xmp=packet, density=density, orientation=1)
 
 
 def _is_transparent(photograph: Photograph) -> bool:

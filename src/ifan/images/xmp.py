@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from ifan.images.turns import TURNS, Turn
+
 _ORIENTATION = re.compile(rb"(tiff:Orientation(?:\s*=\s*[\"']|>)\s*)[2-8]")
 
 # Sizes of the picture, as attributes and as elements.
@@ -11,6 +13,34 @@ _SIZES = {
     "width": re.compile(rb"((?:tiff:ImageWidth|exif:PixelXDimension)(?:\s*=\s*[\"']|>))(\d+)"),
     "height": re.compile(rb"((?:tiff:ImageLength|exif:PixelYDimension)(?:\s*=\s*[\"']|>))(\d+)"),
 }
+
+# What lies across in the picture and, where rows become columns, down: centres and sizes of regions
+# (Metadata Working Group), the size of the picture they are in, edges of a crop (Adobe), density.
+_DOWN = {
+    b"stArea:x": b"stArea:y",
+    b"stArea:w": b"stArea:h",
+    b"stDim:w": b"stDim:h",
+    b"crs:CropLeft": b"crs:CropTop",
+    b"crs:CropRight": b"crs:CropBottom",
+    b"tiff:XResolution": b"tiff:YResolution",
+}
+_ACROSS = {down: across for across, down in _DOWN.items()}
+# What flips: centres, and edges, which then are the opposite ones.
+_FLIPPED = {
+    b"stArea:x": b"stArea:x",
+    b"stArea:y": b"stArea:y",
+    b"crs:CropLeft": b"crs:CropRight",
+    b"crs:CropRight": b"crs:CropLeft",
+    b"crs:CropTop": b"crs:CropBottom",
+    b"crs:CropBottom": b"crs:CropTop",
+}
+# A name, in a closing tag alone, else with its number.
+_PLACE = re.compile(
+    rb"\b(" + b"|".join((*_DOWN, *_ACROSS)) + rb")\b"
+    rb"((?:\s*=\s*[\"']|>)\s*)?(-?\d*\.?\d+(?:[eE]-?\d{1,2})?)?"
+)
+# Of a crop that is tilted two corners are told, which are not those of the turned one.
+_TILT = re.compile(rb"crs:CropAngle(?:\s*=\s*[\"']|>)\s*[-+]?[0.]*[1-9]")
 
 # They announce what lay behind the picture or in blocks of its own and is there no more: a gain
 # map, a film, the rest of the packet.
@@ -24,21 +54,22 @@ _CONTENTS = re.compile(rb"<(G?Container:Directory)(?:\s[^<>]*)?>")
 _PADDING = re.compile(rb"\s*(?=<\?xpacket end)")
 
 
-def mended(packet: bytes | None, height: int, width: int) -> bytes | None:
+def mended(packet: bytes | None, height: int, width: int, orientation: int = 1) -> bytes | None:
     """Make an XMP packet true of an upright picture of `height` x `width` pixels, alone in a file.
 
-    Its copy of the EXIF orientation becomes "upright", its sizes those given, and what announces
-    parts of the old file becomes spaces. The number of bytes stays what it was, if the packet has
-    room for larger numbers.
+    Its copy of the EXIF orientation becomes "upright", its sizes those given, regions and crops
+    turn with the picture, and what announces parts of the old file becomes spaces. The number of
+    bytes stays what it was, if the packet has room for larger numbers.
 
     Args:
         packet: the packet, in UTF-8.
         height: number of rows of the picture.
         width: number of columns of the picture.
+        orientation: by which the picture was turned upright, a key of `TURNS`.
     """
     if not packet:
         return None
-    out = _ORIENTATION.sub(rb"\g<1>1", packet)
+    out = _ORIENTATION.sub(rb"\g<1>1", _turned(packet, TURNS[orientation]))
     for claim in _CLAIMS:
         out = claim.sub(_blank, out)
     out = _without_contents(out)
@@ -46,6 +77,25 @@ def mended(packet: bytes | None, height: int, width: int) -> bytes | None:
     for name, pattern in _SIZES.items():
         out = pattern.sub(rb"\g<1>%d" % sizes[name], out)
     return _as_long(out, len(packet))
+
+
+def _turned(packet: bytes, turn: Turn) -> bytes:
+    """Turn all that has a place in the picture, by giving each number the name that it has then."""
+    is_tilted = _TILT.search(packet) is not None
+
+    def renamed(found: re.Match[bytes]) -> bytes:
+        name, between, number = found.groups(b"")
+        if is_tilted and name.startswith(b"crs:"):
+            return found[0]
+        if turn.is_transposed:
+            name = (_DOWN | _ACROSS)[name]
+        flips = turn.flips_across if name in _DOWN else turn.flips_down
+        if flips and name in _FLIPPED:
+            name = _FLIPPED[name]
+            number = number and b"%g" % round(1 - float(number), 6)
+        return name + between + number
+
+    return _PLACE.sub(renamed, packet)
 
 
 def _blank(found: re.Match[bytes]) -> bytes:

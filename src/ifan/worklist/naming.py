@@ -14,7 +14,7 @@ from typing import NamedTuple
 from ifan.errors import IfanError
 from ifan.files import same_file
 from ifan.images import PictureFormat
-from ifan.results import COMPARISON_INFIX, MAP_INFIX, RESULT_INFIX, result_suffix
+from ifan.results import COMPARISON_INFIX, MAP_INFIX, RESULT_INFIX, format_tag, result_suffix
 
 _STEM = "{stem}"
 
@@ -113,7 +113,7 @@ def _stems_of_results(source: Source, naming: Naming) -> set[str]:
     if naming.goes_into(source.root) and not naming.adds_nothing:
         patterns |= {naming.pattern, naming.pattern + COMPARISON_INFIX}
     own = source.path.stem
-    stems = (own, own + _tag(source))
+    stems = (own, own + format_tag(source.path))
     return {pattern.format(stem=stem) for pattern in patterns for stem in stems} - {own}
 
 
@@ -134,7 +134,7 @@ def targets(sources: Sequence[Source], naming: Naming) -> list[Path]:
     # Those that keep their names first.
     for source in sorted(plain, key=lambda source: _changes_suffix(source, plain[source])):
         shared = len(rivals[name_key(plain[source])]) > 1
-        tag = _tag(source) if shared and _changes_suffix(source, plain[source]) else ""
+        tag = format_tag(source.path) if shared and _changes_suffix(source, plain[source]) else ""
         for target in _numbered(source, tag, naming):
             is_free = taken.setdefault(name_key(target), target) == target
             if is_free or not naming.tells_apart:
@@ -150,10 +150,6 @@ def _numbered(source: Source, tag: str, naming: Naming) -> Iterator[Path]:
 
 def _changes_suffix(source: Source, target: Path) -> bool:
     return source.path.suffix.lower() != target.suffix.lower()
-
-
-def _tag(source: Source) -> str:
-    return f"-{source.path.suffix[1:].lower()}"
 
 
 def name_key(path: Path) -> str:

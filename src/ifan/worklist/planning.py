@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from ifan.errors import OutputError, PictureError
 from ifan.files import is_folder
-from ifan.images import OUTPUT_SUFFIXES, PictureFormat, is_picture_name
+from ifan.images import PictureFormat, is_picture_name, output_format
 from ifan.results import RESULT_INFIX
 from ifan.worklist.naming import Naming, Source, parse_pattern, targets, without_results
 from ifan.worklist.searching import fixed_part, is_pattern, matches, photographs_in
@@ -52,7 +53,7 @@ def plan(
     default = f"{{stem}}{RESULT_INFIX}" if output is None else "{stem}"
     naming = Naming(output, parse_pattern(default if name is None else name), picture_format)
     sources = [source for given in inputs for source in _sources(given, recursive, naming)]
-    sources = without_results(list(dict.fromkeys(sources)), naming)
+    sources = without_results(_distinct(sources, naming), naming)
     tasks = (
         Task(source.path, target, refusal=source.refusal)
         for source, target in zip(sources, targets(sources, naming), strict=True)
@@ -77,8 +78,8 @@ def _single(inputs: list[Path], output: Path | None, picture_format: PictureForm
         what = "is a folder" if is_folder(target) else "has no suffix"
         reason = f"{what}, and what comes from standard input has no name"
         raise OutputError(target, reason, "give the name of a file, as sharp.jpg")
-    meant = OUTPUT_SUFFIXES.get(target.suffix.lower())
-    if picture_format and meant and meant is not picture_format:
+    meant = output_format(target)
+    if picture_format and meant is not picture_format:
         reason = f"is no name for {picture_format.name}"
         raise OutputError(target, reason, f"end it with {picture_format.suffix}")
     return Task(inputs[0], target)
@@ -106,6 +107,15 @@ def _sources(given: Path, recursive: bool, naming: Naming) -> list[Source]:
     if paths or missed:
         return [*(Source(path, root) for path in paths), *missed.values()]
     return [Source(given, given.parent, _nothing(given))]
+
+
+def _distinct(sources: list[Source], naming: Naming) -> list[Source]:
+    """Leave out what is there already by another spelling of its path, for the same result."""
+    kept: dict[tuple[str, str], Source] = {}
+    for source in sources:
+        target = naming.target(source)
+        kept.setdefault((os.path.realpath(source.path), os.path.realpath(target)), source)
+    return list(kept.values())
 
 
 def _is_file(output: Path | None, inputs: list[Path]) -> bool:

@@ -162,11 +162,13 @@ class _Work:
         self._require_name(task)
         if task.target != STREAM:
             self._tidy(task.target.parent)
-        if not self._overwrite and _has_result(task):
-            if not self._compare or is_written(task.comparison):
-                return Outcome(task, "skipped")
-            piece.is_kept = True
+        if self._is_done(task):
+            return Outcome(task, "skipped")
         piece.photograph = self._photograph(task.source)
+        # Another run over the same folder may have been quicker.
+        if self._is_done(task):
+            return Outcome(task, "skipped")
+        piece.is_kept = not self._overwrite and _has_result(task)
         self._require_targets(piece)
         if piece.is_kept:
             piece.sharp = self._result(piece)
@@ -184,18 +186,35 @@ class _Work:
         if piece.renditions:
             piece.deblurred = self._deblurrer.infer(piece.renditions)
 
-    def _write(self, piece: _Piece) -> None:
+    def _write(self, piece: _Piece) -> Outcome | None:
         task = piece.task
         if piece.deblurred is not None:
             piece.sharp = piece.renditions[0].corrected(piece.deblurred, self._strength)
         if task.target == STREAM:
             _write_to_standard_output(piece)
-            return
-        if not piece.is_kept:
-            write_photograph(piece.sharp, task.target, overwrite=self._overwrite)
+            return None
+        is_ours = not piece.is_kept and self._store(piece.sharp, task.target)
         if self._compare:
+            if not (is_ours or piece.is_kept):
+                piece.sharp = self._result(piece)
             both = side_by_side(piece.photograph, piece.sharp)
-            write_photograph(both, task.comparison, overwrite=self._overwrite)
+            is_ours = self._store(both, task.comparison) or is_ours
+        return None if is_ours else Outcome(task, "skipped")
+
+    def _store(self, photograph: Photograph, path: Path) -> bool:
+        """Write a picture; return False where another run has done so meanwhile."""
+        try:
+            write_photograph(photograph, path, overwrite=self._overwrite)
+        except OutputError:
+            if self._overwrite or not is_written(path):
+                raise
+            return False
+        return True
+
+    def _is_done(self, task: Task) -> bool:
+        """Whether all that is to be written is there already, and stays."""
+        is_there = not self._overwrite and _has_result(task)
+        return is_there and (not self._compare or is_written(task.comparison))
 
     def _photograph(self, path: Path) -> Photograph:
         limits = {"page": self._page, "max_pixels": self._max_pixels}
