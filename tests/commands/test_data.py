@@ -105,6 +105,13 @@ def test_bits_are_8_or_16(ifan, dpdd):
     assert "8 or 16" in ifan("data", "prepare", "dpdd", "-o", "x", "--bits", 12, status=2).stderr
 
 
+def test_an_archive_takes_no_options_of_pictures(ifan, folder):
+    (folder / "DPDD.zip").touch()
+    done = ifan("data", "prepare", "DPDD.zip", "-o", "root", "--shards", status=2)
+    assert "an archive is only unpacked" in done.stderr
+    assert not (folder / "root").exists()
+
+
 def test_a_run_that_was_stopped_goes_on(ifan, dpdd, folder):
     dpdd(count=100, side=256)
     arguments = ["data", "prepare", "dpdd", "-o", "ready"]

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from sets import save_dpdd, scene
 
+from ifan.evaluation.methods import is_result_folder
 from ifan.evaluation.metrics import psnr
 from ifan.models import save_released_checkpoint
 from ifan.networks import IFAN
@@ -174,6 +175,16 @@ def test_models_and_folders_are_compared(evaluate, checkpoints, tmp_path, all_se
     assert difference["low"] <= difference["mean"] <= difference["high"]
     # The input is one of them, so its gain is none.
     assert compared["methods"][2]["gain"]["psnr"]["mean"] == 0
+
+
+def test_the_name_of_a_model_is_no_folder(tmp_path, monkeypatch):
+    """As for all commands: a folder of that name has to be called `./name`."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("ifan-s", "mine"):
+        (tmp_path / name).mkdir()
+    assert not is_result_folder("ifan-s")
+    assert is_result_folder("./ifan-s")
+    assert is_result_folder("mine")
 
 
 def test_what_is_compared_is_read_in_the_same_bits(evaluate, checkpoints, tmp_path, all_sets):

@@ -342,7 +342,16 @@ def test_other_things_than_a_state_dict_are_refused(tmp_path, content):
     assert "is no state dict" in refusal(write(tmp_path / "c.pth", content))
 
 
-@pytest.mark.parametrize("change", [torch.Tensor.to_sparse, torch.Tensor.int])
+@pytest.mark.parametrize(
+    "change",
+    [
+        torch.Tensor.to_sparse,
+        torch.Tensor.int,
+        lambda weights: weights[:1, :1, :1, :1].clone().expand_as(weights),
+        lambda weights: weights.to("meta"),
+    ],
+    ids=["sparse", "integers", "one for all", "none"],
+)
 def test_weights_are_dense_numbers(tmp_path, change):
     save_released_checkpoint(tmp_path / "c.pytorch", small_networks()[0])
     tensors = torch.load(tmp_path / "c.pytorch", weights_only=True)

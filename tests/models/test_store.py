@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -158,6 +159,28 @@ def test_a_graph_alone_is_refused_and_runs_from_a_folder_with_its_weights(tmp_pa
     assert model.description == open_model(released).description
 
 
+@pytest.mark.parametrize("container", [".safetensors", ".pytorch"])
+def test_a_graph_of_other_weights_than_those_beside_it_is_refused(tmp_path, container):
+    """As it lies there when only one of the two was replaced."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    weights, graph = folder / "model.safetensors", folder / "model.onnx"
+    before, now = (tmp_path / f"{name}{container}" for name in ("before", "now"))
+    save = save_safetensors if container == ".safetensors" else save_released_checkpoint
+    for seed, path in enumerate((before, now)):
+        torch.manual_seed(seed)
+        save(path, IFAN(width=1, iterations=1))
+    export_model(open_model(before), graph)
+    for half in (False, True):  # the same weights, rounded or not
+        export_model(open_model(before), weights, half=half, overwrite=True)
+        assert open_model(folder).graph() == graph
+    export_model(open_model(now), weights, overwrite=True)
+    with pytest.raises(ModelError, match=r"model\.onnx: was made of other weights than model\.saf"):
+        open_model(folder).graph()
+    export_model(open_model(weights), graph, overwrite=True)  # as the remedy says
+    assert open_model(folder).graph() == graph
+
+
 @pytest.mark.parametrize("name", ["nonsense", "../x", "no/such/file.pth", ""])
 def test_an_unknown_model_is_refused_with_a_remedy(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -171,7 +194,9 @@ def test_a_name_that_is_too_long_is_refused():
 
 
 @pytest.mark.parametrize("name", ["IFAN_dual", "ifan_DUAL"])
-def test_a_released_model_that_is_not_here_can_be_downloaded(name):
+def test_a_released_model_that_is_not_here_can_be_downloaded(name, tmp_path, monkeypatch):
+    (tmp_path / name).mkdir()  # as a clone of the released code may be called
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelError, match=r"^IFAN_dual: .*ifan models download IFAN_dual$"):
         open_model(name)
 
@@ -300,6 +325,22 @@ def test_another_network_is_not_imported_as_a_released_one(released, home):
     with pytest.raises(ModelError, match=r"is another network than IFAN_8: width=1 .* --name"):
         import_model(released, "IFAN_8")
     assert list(home.iterdir()) == []
+
+
+def test_what_is_listed_can_be_opened(home, released):
+    """Whatever somebody has put into the folder of models by hand."""
+    import_model(released)
+    for name in ("my model", "ifan-s"):
+        save_safetensors(made(home / "models" / name) / "model.safetensors", small_network())
+    assert [model.name for model in available_models()] == [*BUNDLED, "mine"]
+    assert [open_model(model.name).weights for model in available_models()] == [
+        model.weights for model in available_models()
+    ]
+
+
+def made(folder):
+    folder.mkdir()
+    return folder
 
 
 def test_import_keeps_the_reblurring_network_and_the_samples(tmp_path):
@@ -540,11 +581,30 @@ def test_an_archive_with_the_right_checksum_stays_whatever_it_holds(archive, hom
 
 def test_an_archive_stays_if_something_else_is_in_the_way(archive, home):
     address, path = archive
-    (home / "downloads" / "IFAN_8.pytorch").mkdir(parents=True)
-    with pytest.raises(DownloadError, match=r"IFAN_8\.pytorch: cannot be written"):
+    (home / "models").mkdir()
+    (home / "models" / "IFAN_8").touch()
+    with pytest.raises(OutputError, match=r"models/IFAN_8: "):
         download_model("IFAN_8", address=address)
     (kept,) = (home / "downloads").glob("*.zip")
     assert kept.read_bytes() == path.read_bytes()
+
+
+def test_several_that_download_a_model_at_once_all_get_it(archive, home, monkeypatch):
+    address, path = archive
+    both_have_it = threading.Barrier(2, timeout=60)
+
+    def imported(*arguments):
+        both_have_it.wait()
+        return import_model(*arguments)
+
+    monkeypatch.setattr(module, "import_model", imported)
+    with ThreadPoolExecutor(2) as threads:
+        asked = [threads.submit(download_model, "IFAN_8", address=address) for _ in range(2)]
+        fetched = [each.result() for each in asked]
+    for each in fetched:
+        assert each.model.weights == home / "models" / "IFAN_8" / "model.safetensors"
+        assert each.model.parameters == open_model("IFAN_8").parameters
+    assert [kept.read_bytes() for kept in (home / "downloads").iterdir()] == [path.read_bytes()]
 
 
 def test_what_is_here_is_not_downloaded_again(archive):
@@ -629,8 +689,8 @@ def test_the_16_bits_of_a_model_stand_in_what_is_exported(tmp_path):
     assert load_released_checkpoint(tmp_path / "out.safetensors").description.sample_bits == 16
     export_model(model, tmp_path / "out.onnx")
     for graph in (tmp_path / "out.onnx", model.graph()):
-        (entry,) = onnx.load(graph).metadata_props
-        assert '"sample_bits": 16' in entry.value
+        (said,) = (e.value for e in onnx.load(graph).metadata_props if e.key == "ifan")
+        assert '"sample_bits": 16' in said
 
 
 def test_half_the_size_is_the_same_model_rounded_with_and_without_pytorch(tmp_path):

@@ -91,7 +91,7 @@ def batch(
         from ifan.cluster import FAILURES, Batch, connected, open_storage, order_for, workers_for
 
     if overwrite:
-        stopping.say_how_to_go_on("the same command without --overwrite goes on where this one was")
+        stopping.say_how_to_go_on("without --overwrite the same command goes on where this one was")
     given = _storage_options(storage)
     from_, to = open_storage(source, given), open_storage(target, given)
     deblurrer = open_deblurrer(

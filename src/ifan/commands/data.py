@@ -152,6 +152,11 @@ def prepare(
         from ifan.datasets.shards import shard
 
     if source.suffix.lower() == ".zip" and not is_folder(source):
+        plain = (split, bits, no_views, shards, shard_size) == ("train", 8, False, False, 1)
+        if not plain:
+            raise typer.BadParameter(
+                "an archive is only unpacked; prepare its folder then, with these options"
+            )
         data_sets.unpack(source, out)
         return
     examples = open_folder(source, split, views=not no_views, bits=cast("Bits", bits))

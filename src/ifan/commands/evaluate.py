@@ -29,7 +29,8 @@ def evaluate(
         list[str] | None,
         typer.Argument(
             metavar="METHOD",
-            help="For --compare: models, and folders of pictures that other programs made.",
+            help="For --compare: models, and folders of pictures that other programs made; ./NAME"
+            " for one that is called like a model.",
         ),
     ] = None,
     data: Annotated[
@@ -98,6 +99,8 @@ def evaluate(
     the numbers beside published ones. The same command goes on where an earlier one was stopped.
     """
     _refuse_bad_use(compared, compare, predictions, model, bits, mode)
+    if again:
+        stopping.say_how_to_go_on("without --again the same command goes on where this one was")
     steps = _steps(protocol)
     with stopping.deferred(), installed("evaluate"):
         from ifan.datasets.testing import open_test_set

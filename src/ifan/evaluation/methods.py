@@ -21,7 +21,7 @@ from ifan.evaluation.records import plain_text
 from ifan.files import exists, is_folder
 from ifan.images import Metadata, Photograph
 from ifan.models.catalogue import CatalogueEntry, find
-from ifan.models.store import WEIGHTS_NAME, Model
+from ifan.models.store import WEIGHTS_NAME, Model, is_here
 
 _EPOCH = re.compile(r"_\d{5}$")
 
@@ -220,8 +220,9 @@ class FolderMethod:
 
 
 def is_result_folder(named: str) -> bool:
-    """Tell a folder of pictures from a model, which may be a folder, too."""
-    return is_folder(Path(named)) and not exists(Path(named) / WEIGHTS_NAME)
+    """Tell a folder of pictures from a model, which may be a folder, or be called like one."""
+    is_other = is_folder(Path(named)) and not exists(Path(named) / WEIGHTS_NAME)
+    return is_other and not is_here(named)
 
 
 def labels_of(named: Sequence[str]) -> list[str]:

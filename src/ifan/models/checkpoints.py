@@ -203,7 +203,17 @@ def _tensors_only(path: Path, content: object) -> dict[str, Tensor]:
 
 
 def _holds_weights(tensor: Tensor) -> bool:
-    return tensor.layout is torch.strided and tensor.is_floating_point()
+    """Tell whether there is a floating-point number for each element of a tensor.
+
+    A file may also say that one number stands for all of them, or that there are none, and so have
+    a network of any size made of it.
+    """
+    return (
+        tensor.layout is torch.strided
+        and tensor.is_floating_point()
+        and tensor.device.type == "cpu"
+        and tensor.untyped_storage().nbytes() >= tensor.nbytes
+    )
 
 
 def _described(metadata: str | None, inferred: Description) -> Description:

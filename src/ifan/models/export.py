@@ -16,7 +16,9 @@ from ifan.engines import VIEWS, Array, Choice, open_engine
 from ifan.errors import ModelError
 from ifan.files import require_free, write_atomically
 from ifan.models.configuration import METADATA_KEY, Description
+from ifan.models.graphs import WEIGHTS_KEY, fingerprint
 from ifan.models.headers import too_large_for_half
+from ifan.models.released import to_released
 from ifan.networks import IFAN
 from ifan.networks.ifan import Deblurring
 
@@ -71,9 +73,9 @@ def export_onnx(
     """
     require_free(path, overwrite=overwrite)
     graph = onnx.load_from_string(_trace(network))
-    description = Description.of(network, sample_bits)
-    entry = graph.metadata_props.add()
-    entry.key, entry.value = METADATA_KEY, description.to_json()
+    weights = {name: tensor.numpy() for name, tensor in to_released(network).items()}
+    said = Description.of(network, sample_bits).to_json()
+    onnx.helper.set_model_props(graph, {METADATA_KEY: said, WEIGHTS_KEY: fingerprint(weights)})
     onnx.checker.check_model(graph, full_check=True)
     data = graph.SerializeToString()
     difference = _difference(data, network)

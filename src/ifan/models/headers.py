@@ -13,6 +13,7 @@ import safetensors
 
 from ifan.errors import ModelError
 from ifan.models.configuration import METADATA_KEY, REBLURRING_PREFIX, Description
+from ifan.models.graphs import fingerprint
 
 # What `torch.save` begins its files with: a zip archive, or in older versions a pickle.
 _TORCH_STARTS = (b"PK", b"\x80")
@@ -47,6 +48,29 @@ def read_header(path: Path) -> Header | None:
         return Header(None if metadata is None else Description.from_json(metadata), parameters)
     except ValueError as error:
         raise not_an_ifan(path, str(error)) from error
+
+
+def fingerprint_of(path: Path) -> str | None:
+    """Return the fingerprint of the weights in a file; None if only PyTorch can read them.
+
+    Raises:
+        ModelError: the file cannot be read, or is damaged.
+    """
+    with faults_told(path):
+        if not is_safetensors(path):
+            return None
+        with safetensors.safe_open(path, framework="numpy") as file:
+            try:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            except TypeError:  # NumPy has no bfloat16
+                return None
+    return fingerprint(
+        {
+            name.removeprefix("module.").removeprefix("Network."): tensor
+            for name, tensor in tensors.items()
+            if REBLURRING_PREFIX not in name and tensor.size  # what is empty marks a variant
+        }
+    )
 
 
 def is_safetensors(path: Path) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import tempfile
 from collections.abc import Callable
 from functools import cached_property
 from importlib import resources
@@ -30,7 +31,8 @@ from ifan.files import (
 )
 from ifan.models.catalogue import CatalogueEntry, catalogue, find
 from ifan.models.configuration import Description
-from ifan.models.headers import Header, faults_told, read_header
+from ifan.models.graphs import fingerprint_in
+from ifan.models.headers import Header, faults_told, fingerprint_of, read_header
 
 if TYPE_CHECKING:
     from ifan.models.checkpoints import Checkpoint
@@ -40,7 +42,7 @@ DEFAULT_MODEL = "ifan-s"
 WEIGHTS_NAME = "model.safetensors"
 GRAPH_NAME = "model.onnx"
 
-_GRAPH_VERSION = 3
+_GRAPH_VERSION = 4
 """Raised whenever the exported graph changes, so that older graphs are not used any more."""
 
 _CHECKPOINT_LIMIT_BYTES = 1 << 30
@@ -136,14 +138,22 @@ class Model:
         """Return the ONNX graph: the one that came with the weights, or one made from them.
 
         Raises:
-            ModelError: there is none and none can be made.
+            ModelError: there is none and none can be made, or it came with other weights.
             OutputError: the graphs folder cannot be written.
         """
         if self.shipped_graph is not None:
+            self._refuse_foreign(self.shipped_graph)
             return self.shipped_graph
         if not exists(self._kept_graph):
             self._make_graph(self._kept_graph)
         return self._kept_graph
+
+    def _refuse_foreign(self, graph: Path) -> None:
+        with faults_told(graph):
+            said, own = fingerprint_in(graph), fingerprint_of(self.weights)
+        if None not in (said, own) and said != own:
+            remedy = f"make it anew: ifan models export {self.weights} -o {graph} --overwrite"
+            raise ModelError(graph, f"was made of other weights than {self.weights.name}", remedy)
 
     @cached_property
     def _kept_graph(self) -> Path:
@@ -202,16 +212,16 @@ def open_model(model: str | os.PathLike[str] | None = None) -> Model:
     """
     asked = os.fspath(model if model is not None else DEFAULT_MODEL)
     entry = find(asked)
-    if entry is not None and entry.origin == "bundled":
-        return _model_of_folder(_bundled_folder(entry), entry.name, entry)
-    folder = models_folder() / (entry.name if entry else asked)
     path = Path(asked)
     try:
-        if _is_name(asked) and (folder / WEIGHTS_NAME).exists():
+        folder = _folder_here(asked)
+        if folder is not None:
             return _model_of_folder(folder, folder.name, entry)
         if path.is_dir():
-            return _model_of_folder(path, path.resolve().name)
-        if path.exists():
+            # A clone of the released code may be called like a model that is not fetched yet.
+            if entry is None or (path / WEIGHTS_NAME).exists():
+                return _model_of_folder(path, path.resolve().name)
+        elif path.exists():
             return Model(path.stem, path)
     except OSError as error:
         reason = f"cannot be looked up ({error.strerror})"
@@ -223,6 +233,19 @@ def open_model(model: str | os.PathLike[str] | None = None) -> Model:
     raise ModelError(
         asked, "is neither a file nor a model that is known", "see the names: ifan models list"
     )
+
+
+def is_here(name: str) -> bool:
+    """Tell whether a name is that of a bundled or imported model, which no file's name precedes."""
+    return _folder_here(name) is not None
+
+
+def _folder_here(name: str) -> Path | None:
+    entry = find(name)
+    if entry is not None and entry.origin == "bundled":
+        return _bundled_folder(entry)
+    folder = models_folder() / (entry.name if entry else name)
+    return folder if _is_name(name) and (folder / WEIGHTS_NAME).exists() else None
 
 
 def available_models() -> list[Model]:
@@ -239,7 +262,9 @@ def available_models() -> list[Model]:
     except OSError as error:
         reason = f"cannot be looked into ({error.strerror})"
         raise ModelError(folder, reason, "check its permissions") from error
-    return models + [_model_of_folder(folder / name, name, find(name)) for name in names]
+    # What somebody has put there by hand may have a name that opens nothing, or another model.
+    imported = [name for name in names if _folder_here(name) == folder / name]
+    return models + [_model_of_folder(folder / name, name, find(name)) for name in imported]
 
 
 def import_model(
@@ -372,15 +397,21 @@ def _refuse_useless_download(entry: CatalogueEntry) -> None:
 
 
 def _import_member(archive: Path, entry: CatalogueEntry) -> Model:
-    """Import a released checkpoint out of the archive that holds it."""
+    """Import a released checkpoint out of the archive that holds it.
+
+    Several processes may do so at once, with a file each; the first one's import stays.
+    """
     from ifan.fetching.archives import extract_member
 
-    member = archive.with_name(entry.file)
-    extract_member(archive, entry.file, member, limit_bytes=_CHECKPOINT_LIMIT_BYTES)
-    try:
-        return import_model(member, entry.name)
-    finally:
-        member.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(dir=archive.parent) as folder:
+        member = Path(folder) / entry.file
+        extract_member(archive, entry.file, member, limit_bytes=_CHECKPOINT_LIMIT_BYTES)
+        try:
+            return import_model(member, entry.name)
+        except OutputError:
+            if not exists(models_folder() / entry.name / WEIGHTS_NAME):
+                raise
+            return open_model(entry.name)
 
 
 def export_model(model: Model, path: Path, *, half: bool = False, overwrite: bool = False) -> None:
