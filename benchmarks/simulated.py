@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +41,11 @@ LARGEST_SIDE = 768
 def main() -> None:
     options = parse()
     scenes, photographs = pictures(options)
-    bands = [f"gain_{a:g}_{b:g}px" for a, b in zip((0.0, *BANDS_PX), BANDS_PX, strict=False)]
+    bands = [f"gain_{low:g}_{high:g}px" for low, high in pairwise((0.0, *BANDS_PX))]
+    bands.append(f"gain_from_{BANDS_PX[-1]:g}px")
     heads = [name.removeprefix("gain_").replace("_", "-") for name in bands]
     print(
-        f"{'':24}{''.join(f'{h:>9}' for h in heads)}{'1/8':>7}{'rank':>8}{'sharp':>14}{'grey':>7}"
+        f"{'':24}{''.join(f'{h:>10}' for h in heads)}{'1/8':>7}{'rank':>8}{'sharp':>14}{'grey':>7}"
     )
     for model in options.models:
         deblurrer = Deblurrer(model, precision="fp32", working_size="full")
@@ -51,7 +53,7 @@ def main() -> None:
             raise SystemExit(f"{model} needs dual-pixel views")
         gains = band_gains([judged(deblurrer, scene) for scene in scenes])
         coarsest = np.mean([worth_of_coarsest(deblurrer, scene) for scene in scenes])
-        cells = "".join(f"{gains.get(band, np.nan):>+9.2f}" for band in bands)
+        cells = "".join(f"{gains[b]:>+10.2f}" if b in gains else f"{'-':>10}" for b in bands)
         kept = [psnr(deblurrer(p) / np.float32(255), p / np.float32(255)) for p in photographs]
         grey = max(colour(deblurrer(greyed(p))) for p in photographs)
         print(
