@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from ifan import budget
+from ifan import Deblurrer, budget
 from ifan.budget import Budget
-from ifan.errors import OutOfMemoryError
+from ifan.errors import EngineError, OutOfMemoryError
+from ifan.images import WHITE, Metadata, Photograph
 
 
 class Hoarder:
@@ -36,28 +39,39 @@ def hoarder(monkeypatch):
     return found
 
 
-def rendition(pixels, height, width):
-    return SimpleNamespace(photograph_pixels=pixels, view=np.empty((height, width, 3), np.uint8))
+def renditions(pixels, height, width):
+    return [SimpleNamespace(photograph_pixels=pixels, view=np.empty((height, width, 3), np.uint8))]
+
+
+def photograph(height, width, dtype=np.uint8, *, has_alpha=False):
+    pixels = np.zeros((height, width, 3), dtype)
+    alpha = np.zeros((height, width), dtype)
+    alpha[: height // 2] = WHITE[alpha.dtype]
+    return Photograph(pixels, alpha if has_alpha else None, "TIFF", Metadata(), Path("photo.tif"))
+
+
+def require(budget, height, width, hoarder):
+    budget.require([photograph(height, width)], (height, width), hoarder)
 
 
 def test_what_is_kept_of_the_picture_before_stands_in_no_ones_way(hoarder):
-    Budget(None, on_cpu=True).require(2000, 3000, hoarder)
+    require(Budget(None, on_cpu=True), 2000, 3000, hoarder)
     assert hoarder.kept == 0
 
 
 def test_it_is_kept_as_long_as_there_is_room(hoarder):
-    Budget(None, on_cpu=True).require(1000, 1000, hoarder)
+    require(Budget(None, on_cpu=True), 1000, 1000, hoarder)
     assert hoarder.kept
 
 
 def test_the_network_gets_what_was_kept(hoarder):
-    room = Budget(None, on_cpu=True).for_network(hoarder, rendition(1_000_000, 1000, 1000))
+    room = Budget(None, on_cpu=True).for_network(hoarder, renditions(1_000_000, 1000, 1000))
     assert room == 960_000_000
 
 
 def test_a_limit_is_kept_and_costs_nothing_that_is_kept(hoarder):
     hoarder.free = 5_000_000_000
-    room = Budget(0.8e9, on_cpu=True).for_network(hoarder, rendition(1_000_000, 1000, 1000))
+    room = Budget(0.8e9, on_cpu=True).for_network(hoarder, renditions(1_000_000, 1000, 1000))
     assert room == pytest.approx(410_000_000)
     assert hoarder.kept
 
@@ -71,12 +85,46 @@ def test_a_limit_is_kept_and_costs_nothing_that_is_kept(hoarder):
 )
 def test_what_can_never_fit_is_refused_with_the_photographs_size(hoarder, limit, said):
     with pytest.raises(OutOfMemoryError) as refusal:
-        Budget(limit, on_cpu=True).require(8000, 9000, hoarder)
+        require(Budget(limit, on_cpu=True), 8000, 9000, hoarder)
     assert str(refusal.value) == f"network: 9000x8000 pixels {said}"
 
 
 def test_a_gpu_has_memory_of_its_own_but_the_photograph_lies_in_the_machines(hoarder):
     on_gpu = Budget(None, on_cpu=False)
-    assert on_gpu.for_network(hoarder, rendition(10**6, 1000, 1000)) == math.inf
+    assert on_gpu.for_network(hoarder, renditions(10**6, 1000, 1000)) == math.inf
     with pytest.raises(OutOfMemoryError):
-        on_gpu.require(8000, 9000, hoarder)
+        require(on_gpu, 8000, 9000, hoarder)
+
+
+class Still:
+    """A network that takes no memory and changes nothing."""
+
+    def deblur(self, views, _room):
+        return views[0].copy()
+
+    def release(self):
+        pass
+
+    def features_bytes(self, _pixels):
+        return 0
+
+
+@pytest.mark.parametrize("working_size", ["full", 256])
+@pytest.mark.parametrize(("views", "has_alpha"), [(1, False), (1, True), (3, False)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_a_photograph_that_takes_more_than_there_is_is_refused(
+    monkeypatch, dtype, views, has_alpha, working_size
+):
+    deblurrer = Deblurrer(working_size=working_size)
+    deblurrer._loaded = Still()
+    monkeypatch.setattr(Deblurrer, "dual_pixel", views == 3)
+    monkeypatch.setattr(budget, "available_memory", lambda: 10**12)
+    tracemalloc.start()
+    photographs = [photograph(2000, 200, dtype, has_alpha=has_alpha) for _ in range(views)]
+    sides = dict(zip(("left", "right"), photographs[1:], strict=False))
+    deblurrer.deblur_photograph(photographs[0], **sides)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    monkeypatch.setattr(budget, "available_memory", lambda: peak - 1)
+    with pytest.raises(EngineError, match="close other programs"):
+        deblurrer.deblur_photograph(photographs[0], **sides)

@@ -36,3 +36,20 @@ def test_equal_corrections_come_back_at_any_size(shape):
 def test_where_there_is_nothing_to_correct_nothing_is():
     zeros = [np.zeros((height, 2 * height, 3), np.float32) for height in (128, 64, 32)]
     assert not blended(zeros).any()
+
+
+def halves(left: float, right: float) -> np.ndarray:
+    columns = np.where(np.arange(512) < 256, left, right)
+    return np.broadcast_to(columns[None, :, None], (256, 512, 3)).astype(np.float32)
+
+
+def test_nowhere_is_there_more_or_less_than_what_the_sizes_say():
+    corrections = [halves(0.1, 0.001), halves(0.001, 0.1)]
+    result = blended(corrections)
+    assert result.max() <= 0.1 + 1e-6
+    assert result.min() >= 0.001 - 1e-6
+
+
+def test_a_small_correction_beside_a_large_one_counts():
+    result = blended([halves(1, 0.01), halves(0, 0.001)])
+    np.testing.assert_allclose(result[:, 256:], 0.01, atol=0.001)

@@ -229,7 +229,7 @@ class Deblurrer:
         """
         with naming(renditions[0].path):
             views = [rendition.view for rendition in renditions]
-            room = self._budget.for_network(self._network(), renditions[0])
+            room = self._budget.for_network(self._network(), renditions)
             deblurred = self._run(views, room)
             if self._seeks_blur:
                 return self._corrected_for_blur(views, deblurred, room)
@@ -276,6 +276,29 @@ class Deblurrer:
         """
         sides = (None if view is None else _photograph_of(view) for view in (left, right))
         return self._disparity(_photograph_of(image), *sides)
+
+    def map_photograph(
+        self,
+        photograph: Photograph,
+        *,
+        left: Photograph | None = None,
+        right: Photograph | None = None,
+    ) -> Array:
+        """Return the defocus map of a photograph that was read from a file.
+
+        Args:
+            photograph: as for `deblur_photograph`.
+            left: as for `deblur_photograph`.
+            right: as for `deblur_photograph`.
+
+        Returns:
+            As `defocus_map`.
+
+        Raises:
+            IfanError: the views are not what the model needs, or memory does not suffice.
+        """
+        with naming(photograph.path):
+            return self._disparity(photograph, left, right)
 
     def deblur_file(
         self,
@@ -386,7 +409,7 @@ class Deblurrer:
     ) -> Array:
         renditions = self._renditions(photograph, left, right)
         height, width = renditions[0].view.shape[:2]
-        room = self._budget.for_network(self._network(), renditions[0])
+        room = self._budget.for_network(self._network(), renditions)
         views = [rendition.view for rendition in renditions]
         cells = self._network().disparity(_planes(views, _MAP_MARGIN), room)[0, 0]
         _require_finite(cells)
@@ -413,7 +436,7 @@ class Deblurrer:
         size = height, width
         if self._working_size is not None:
             size = tiling.fitted_size(height, width, self._working_size)
-        self._budget.require(height, width, self._loaded)
+        self._budget.require(views, size, self._loaded)
         return [Rendition(view, *size) for view in views]
 
 

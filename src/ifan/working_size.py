@@ -68,17 +68,26 @@ def blended(corrections: list[Array]) -> Array:
     height, width = corrections[0].shape[:2]
     places = max(1, height // _PLACE), max(1, width // _PLACE)
     strengths = np.stack([_strength(each, *places) for each in corrections])
-    weights = strengths / strengths.sum(axis=0)
-    whole = np.zeros_like(corrections[0])
-    for each, weight in zip(corrections, weights, strict=True):
-        whole += resized(weight, height, width)[..., None] * resized(each, height, width)
+    whole, total = np.zeros_like(corrections[0]), np.zeros((height, width, 1), np.float32)
+    for each, weights in zip(corrections, strengths / strengths.sum(axis=0), strict=True):
+        # Enlarging overshoots, and less than nothing of a correction would be its opposite.
+        weight = np.maximum(resized(weights, height, width), 0)[..., None]
+        whole += weight * resized(each, height, width)
+        total += weight
+    whole /= total
     return whole
 
 
 def _strength(correction: Array, rows: int, columns: int) -> Array:
-    """Return the square of the mean square of a correction around each place."""
-    mean_square = resized(np.square(correction).mean(axis=2, dtype=np.float32), rows, columns)
-    return np.square(np.maximum(mean_square, _NOTHING))
+    """Return the square of the mean square of a correction in each place."""
+    mean_square = np.square(correction).mean(axis=2, dtype=np.float32)
+    for axis, count in enumerate((rows, columns)):
+        begins = np.arange(count) * mean_square.shape[axis] // count
+        widths = np.diff(begins, append=mean_square.shape[axis]).astype(np.float32)
+        sums = np.add.reduceat(mean_square, begins, axis)
+        mean_square = sums / np.expand_dims(widths, 1 - axis)
+    strength: Array = np.square(np.maximum(mean_square, _NOTHING))
+    return strength
 
 
 def resized(array: Array, height: int, width: int) -> Array:

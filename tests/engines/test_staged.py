@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,10 +13,18 @@ from hypothesis import strategies as st
 
 from ifan.engines import Choice, open_engine
 from ifan.engines.selection import precisions
-from ifan.engines.staged import PREDICTOR_HALO, StagedNetwork, filter_halo
+from ifan.engines.staged import (
+    DECODER_HALO,
+    DISPARITY_HALO,
+    ENCODER_HALO,
+    PREDICTOR_HALO,
+    StagedNetwork,
+    filter_halo,
+)
 from ifan.errors import OutOfMemoryError
 from ifan.models import export_onnx
 from ifan.networks import IFAN
+from ifan.tiling import CELL
 
 WIDTH, ITERATIONS = 2, 1
 HALO = max(PREDICTOR_HALO, filter_halo(ITERATIONS))
@@ -100,26 +109,41 @@ def test_tiles_differ_from_the_whole_no_more_than_half_precision_does(tmp_path, 
 @pytest.mark.parametrize(
     ("halo", "stage"),
     [
-        (PREDICTOR_HALO, lambda network, feature, _: network.predict(feature)[0]),
-        (filter_halo(3), lambda network, feature, other: network.apply_filters(other, feature)),
+        (ENCODER_HALO, lambda network, given: network.encode(given.picture)[0]),
+        (ENCODER_HALO, lambda network, given: network.encode(given.picture)[1]),
+        (PREDICTOR_HALO, lambda network, given: network.predict(given.feature)[0]),
+        (DISPARITY_HALO, lambda network, given: network.predict(given.feature)[1]),
+        (
+            filter_halo(3),
+            lambda network, given: network.apply_filters(given.other, given.feature),
+        ),
+        (DECODER_HALO, lambda network, given: network.decode(given.feature, given.picture)),
     ],
 )
 def test_the_halo_of_a_stage_is_what_it_sees(halo, stage):
-    """Moving a cell of a feature moves nothing beyond the halo, and something at it."""
+    """Moving a cell of what is given moves nothing beyond the halo, and something at it."""
     torch.manual_seed(0)
     network = IFAN(width=1, iterations=3).double().eval()
-    length = 2 * halo + 3
+    middle = halo + 1
+    length = 2 * middle + 1
     # Features of one sign and weights that cannot cancel, so that nothing moved stays unseen.
     with torch.no_grad():
         for weight in network.parameters():
             weight.abs_()
     feature, other = torch.rand(2, 1, 4, 5, length, dtype=torch.double)
-    moved = feature.clone()
-    moved[..., halo + 1] = 1e9  # what it adds far away is little
+    picture = torch.rand(1, 3, 5 * CELL, length * CELL, dtype=torch.double)
+    given = SimpleNamespace(feature=feature, other=other, picture=picture)
+    changed = set()
     with torch.no_grad():
-        before, after = (stage(network, given, other) for given in (feature, moved))
-    changed = (before != after).any(dim=(0, 1, 2))
-    assert changed.nonzero().flatten().tolist() == list(range(1, length - 1))
+        before = stage(network, given)
+        for moved in (feature, *(picture[..., pixel::CELL] for pixel in range(CELL))):
+            kept = moved[..., middle].clone()
+            moved[..., middle] = 1e9  # what it adds far away is little
+            after = stage(network, given)
+            moved[..., middle] = kept
+            columns = (before != after).any(dim=(0, 1, 2)).nonzero().flatten()
+            changed.update((columns // (before.shape[-1] // length)).tolist())
+    assert max(abs(cell - middle) for cell in changed) == halo
 
 
 class Stingy:

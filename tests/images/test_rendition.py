@@ -2,6 +2,9 @@
 
 import io
 import logging
+import re
+import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -13,7 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageCms
 
-from ifan.images import Metadata, Photograph, Rendition
+from ifan.errors import OutputError
+from ifan.images import Metadata, Photograph, Rendition, colour
 from ifan.images.colour import ProfiledSpace, colour_space, display_p3
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
@@ -141,6 +145,28 @@ def test_what_is_wrong_with_another_photograph_is_not_said_of_a_profile(scene):
     assert all(isinstance(space, ProfiledSpace) for space in spaces)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs files in memory")
+def test_colours_need_no_temporary_files(scene, tmp_path, monkeypatch):
+    def result():
+        rendition = full(photograph(scene, icc=display_p3()))
+        return rendition.corrected(rendition.view / 2, 1.0).pixels
+
+    before = result()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    assert np.array_equal(result(), before)
+    assert not np.array_equal(before, scene)
+
+
+def test_temporary_files_that_cannot_be_are_told(scene, tmp_path, monkeypatch):
+    """As on systems that show no files in memory."""
+    monkeypatch.setattr(colour, "_OPEN_FILES", tmp_path / "none")
+    assert full(photograph(scene, icc=display_p3())).view.shape == scene.shape
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    line = "none: cannot hold temporary files (No such file or directory); set TMPDIR to a folder "
+    with pytest.raises(OutputError, match=re.escape(line)):
+        full(photograph(scene, icc=display_p3()))
+
+
 def test_linear_light_takes_an_enlarged_correction_without_harm(rng):
     """Fine dark detail on a bright ground: what is dark must not turn black."""
     linear = linear_profile()
@@ -197,6 +223,14 @@ class TestTransparency:
         assert view.reshape(-1, 3) * 255 == pytest.approx(
             np.broadcast_to([200, 100, 50], (33 * 47, 3)), abs=1
         )
+
+    @pytest.mark.parametrize("size", [(40, 60), (20, 30)])
+    def test_what_flows_over_an_edge_of_black_and_white_stays_between_them(self, rng, size):
+        pixels = np.zeros((40, 60, 3), np.uint8)
+        pixels[:, 30:] = 255
+        view = Rendition(photograph(pixels, self.cut_out(rng, 0).alpha), *size).view
+        assert view.min() >= 0
+        assert view.max() <= 1
 
     @pytest.mark.parametrize("size", [(40, 60), (20, 30)])
     def test_hidden_pixels_stay_as_they_are(self, rng, size):

@@ -1,10 +1,17 @@
 """Work that one asks for, watches, and whose result one fetches later."""
 
+import asyncio
 import time
 from contextlib import ExitStack
 
 import pytest
 from servers import KEYS, encoded, events_of, opened, picture, with_settings
+
+from ifan.serving import process
+from ifan.serving.app import House
+from ifan.serving.orders import Order, Spool
+from ifan.serving.parameters import DeblurParameters
+from ifan.serving.settings import Settings
 
 
 @pytest.fixture(scope="module")
@@ -107,3 +114,82 @@ def test_jobs_belong_to_who_has_begun_them(strict, photo):
         assert clients[1].delete(job).status_code == 404
         assert states_of(clients[0], job)[-1] == "done"
         assert clients[0].delete(job).status_code == 204
+
+
+# A worker that says what is in FILE to its first order, and answers all after it, of any worker.
+CONFUSED = """
+import functools, json, pathlib, sys
+
+tell = functools.partial(print, flush=True)
+sys.stdin.readline()
+tell('{"ready": {}}')
+first = pathlib.Path(FILE)
+while line := sys.stdin.readline():
+    sys.stdin.read(sum(filter(None, json.loads(line)["sizes"])))
+    tell('{"stage": "reading"}')
+    if first.exists():
+        said = first.read_text()
+        first.unlink()
+        tell(said)
+    tell('{"result": {"format": "PNG", "size": 3}}')
+    tell("new", end="")
+"""
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "no message",
+        '{"oops": 1}',
+        '{"stage": "dancing"}',
+        '{"refused": {"kind": "dull", "detail": "", "remedy": ""}}',
+        '{"result": {"format": "PNG", "size": "large"}}',
+    ],
+)
+def test_a_worker_that_makes_no_sense_is_replaced_and_its_job_has_failed(
+    monkeypatch, tmp_path, said
+):
+    (tmp_path / "said").write_text(said)
+    program = CONFUSED.replace("FILE", repr(str(tmp_path / "said")))
+    monkeypatch.setattr(process, "_PROGRAM", program)
+
+    async def two_jobs():
+        house = House(Settings(picture_seconds=30))
+        await house.desk.worker.require()
+        try:
+            confused, next_one = begun_in(house), begun_in(house)
+            await asyncio.wait({confused.task, next_one.task})
+            assert confused.describe().state == "failed"
+            assert next_one.describe().state == "done"
+            with next_one.fetched().data.reading() as pieces:
+                assert b"".join(pieces) == b"new"
+            house.jobs.forget(next_one)
+        finally:
+            await house.desk.worker.close()
+
+    asyncio.run(two_jobs())
+
+
+def test_a_job_of_which_nobody_thought_has_failed_and_is_forgotten(monkeypatch):
+    async def accident(order, tell):
+        raise RuntimeError
+
+    async def one_job():
+        house = House(Settings(result_seconds=0.1))
+        monkeypatch.setattr(house.desk, "carry_out", accident)
+        job = begun_in(house)
+        assert [event.state async for event in job.watch() if event][-1] == "failed"
+        assert job.describe().problem.status == 500
+        while house.metrics.jobs._value.get():
+            await asyncio.sleep(0.02)
+
+    asyncio.run(one_job())
+
+
+def begun_in(house):
+    photo = Spool()
+    photo.write(b"photo")
+    with ExitStack() as place:
+        place.enter_context(house.desk.place())
+        order = Order("deblur", {"image": photo}, DeblurParameters())
+        return house.jobs.start(order, "somebody", place.pop_all())

@@ -240,16 +240,17 @@ def test_the_page_asks_for_the_key(visit, strict, folder):
     finished(page)
 
 
-def test_a_map_that_failed_is_in_the_way_of_nothing(visit, server, folder, tmp_path):
+@pytest.mark.parametrize(("name", "kind"), [("deep.tif", "TIFF"), ("photo.jpg", "JPEG")])
+def test_a_map_that_failed_is_in_the_way_of_nothing(visit, server, folder, tmp_path, name, kind):
     page = visit(server)
-    page.set_input_files("#files", folder / "deep.tif")
+    page.set_input_files("#files", folder / name)
     finished(page)
     page.route("**/v1/defocus-map", lambda route: route.abort())
     page.click("#map")
-    notice = page.locator("#notice-text", has_text="deep.tif: The server cannot be reached")
+    notice = page.locator("#notice-text", has_text=f"{name}: The server cannot be reached")
     notice.wait_for()
     with Image.open(downloaded(page, tmp_path)) as sharp:
-        assert sharp.format == "TIFF"
+        assert sharp.format == kind
     assert page.locator("#notice").is_hidden()
 
 
@@ -281,3 +282,54 @@ def test_a_photograph_that_browsers_do_not_show_waits_for_a_busy_server(visit, s
     page.get_by_text("The server is busy; waiting").wait_for()
     finished(page)
     assert refused
+
+
+def test_what_browsers_show_by_no_webp_is_shown_and_downloaded(visit, server, tmp_path):
+    Image.fromarray(picture(17_000, 16)).save(tmp_path / "wide.tif")
+    pages = [Image.fromarray(picture(seed=seed)) for seed in (1, 2)]
+    pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
+    page = visit(server)
+    page.set_input_files("#files", [tmp_path / "wide.tif", tmp_path / "pages.tif"])
+    finished(page, 2)
+    for number, size in ((1, (17_000, 16)), (2, (64, 48))):
+        page.click(f"#strip li:nth-child({number}) button")
+        with Image.open(downloaded(page, tmp_path)) as sharp:
+            assert (sharp.format, sharp.size) == ("TIFF", size)
+
+
+def test_a_button_keeps_the_focus_and_it_is_said_when_the_map_is_there(visit, server, folder):
+    page = visit(server)
+    page.set_input_files("#files", folder / "deep.tif")
+    finished(page)
+    page.focus("#map")
+    page.keyboard.press("Enter")
+    page.locator("#status", has_text="The defocus map of deep.tif is ready").wait_for(
+        state="attached"
+    )
+    page.locator("#map:focus").wait_for()
+    page.focus("#download")
+    with page.expect_download():
+        page.keyboard.press("Enter")
+    page.locator("#download:focus").wait_for()
+
+
+def test_of_what_is_removed_nothing_more_is_said(visit, server, folder):
+    page = visit(server)
+    # It is removed while its picture is decoded, the second time: the first time tells whether
+    # the browser can do that.
+    page.evaluate(
+        """() => {
+            const whole = HTMLImageElement.prototype.decode;
+            let calls = 0;
+            HTMLImageElement.prototype.decode = async function () {
+                await whole.call(this);
+                if (++calls < 2) return;
+                document.querySelector("#remove").click();
+                throw new DOMException("The source image cannot be decoded.", "EncodingError");
+            };
+        }"""
+    )
+    page.set_input_files("#files", folder / "photo.jpg")
+    page.locator("#drop").wait_for()
+    page.evaluate("new Promise((resolve) => setTimeout(resolve))")
+    assert page.locator("#status").inner_text() == ""

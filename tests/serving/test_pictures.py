@@ -90,13 +90,16 @@ def test_a_result_is_called_as_its_photograph_and_nothing_else(client, photo, gi
     assert f"filename*=UTF-8''{expected}" in disposition
 
 
-def test_a_defocus_map_is_a_picture_or_numbers(client, deblurrer, photo, tmp_path):
-    coloured = client.post("/v1/defocus-map", files={"image": ("a.jpg", photo)})
+@pytest.mark.parametrize("name", ["a.jpg", "transparent.png"])
+def test_a_defocus_map_is_a_picture_or_numbers(client, deblurrer, photo, tmp_path, name):
+    if name == "transparent.png":
+        photo = encoded(np.dstack([picture() // 128 * 255, picture()[..., 0] // 64 * 64]))
+    coloured = client.post("/v1/defocus-map", files={"image": (name, photo)})
     assert opened(coloured.content).size == (64, 48)
-    assert "a.defocus.png" in coloured.headers["content-disposition"]
+    assert f"{name[:-4]}.defocus.png" in coloured.headers["content-disposition"]
     answer = client.post("/v1/defocus-map?format=tiff", files={"image": photo})
-    (tmp_path / "photo.jpg").write_bytes(photo)
-    deblurrer.defocus_map_file(tmp_path / "photo.jpg", tmp_path / "map.tif")
+    (tmp_path / name).write_bytes(photo)
+    deblurrer.defocus_map_file(tmp_path / name, tmp_path / "map.tif")
     (tmp_path / "answer.tif").write_bytes(answer.content)
     expected = tifffile.imread(tmp_path / "map.tif")
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "answer.tif"), expected)

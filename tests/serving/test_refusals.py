@@ -6,11 +6,13 @@ import socket
 import struct
 import time
 import zlib
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import httpx
+import numpy as np
+import psutil
 import pytest
-from servers import encoded, events_of, large_picture, opened, picture
+from servers import encoded, events_of, large_picture, opened, picture, with_settings
 
 from corpus import corpus
 from damage import damaged
@@ -236,6 +238,59 @@ def test_uploads_that_are_too_slow_are_refused(strict, guest):
     assert_stands(guest)
 
 
+@pytest.mark.parametrize("limits", [{"idle_seconds": 2}, {"transfer_seconds": 2}])
+def test_who_does_not_take_an_answer_is_hung_up_on(limits):
+    with with_settings(**limits) as server, server.client() as client, ExitStack() as stack:
+        result = large_result(client)
+        for paths in ([result], ["/page/examples/drum.jpg"] * 20):
+            connection = stack.enter_context(asking(server, *paths))
+            while is_held(server, connection):
+                time.sleep(0.05)
+        assert client.get(result).status_code == 200
+        assert "unexpected" not in server.log()
+        assert "ASGI" not in server.log()
+
+
+def test_who_takes_an_answer_slowly_gets_all_of_it():
+    with with_settings(idle_seconds=2) as server, server.client() as client:
+        result = large_result(client)
+        whole, answer = client.get(result).content, b""
+        with asking(server, result) as connection:
+            while not answer.endswith(whole):
+                more = connection.recv(500_000, socket.MSG_WAITALL)
+                assert more, "it was hung up on"
+                answer += more
+                time.sleep(0.3)
+
+
+def large_result(client):
+    """Where a result lies of which not all is on its way at once."""
+    noise = np.random.default_rng(0).integers(0, 256, (1200, 1600, 3), np.uint8)
+    files = {"image": encoded(noise, compress_level=0)}
+    job = client.post("/v1/jobs?strength=0", files=files).headers["location"]
+    while client.get(job).json()["state"] != "done":
+        time.sleep(0.05)
+    return f"{job}/result"
+
+
+def asking(server, *paths):
+    """A connection by which an answer to each path has begun to come, of which no more is taken."""
+    address = httpx.URL(server.url)
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.connect((address.host, address.port))
+    heads = [f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n" for path in paths]
+    connection.sendall("".join(heads).encode())
+    assert connection.recv(1) == b"H"
+    return connection
+
+
+def is_held(server, connection):
+    """Whether the server has not hung up; what it sent before may still be on its way."""
+    there = psutil.Process(server.process.pid).net_connections("tcp")
+    return connection.getsockname() in [other.raddr for other in there]
+
+
 def test_who_asks_whether_to_send_hears_no_before(strict):
     head = HEAD.replace(b"1000", b"999999999") + b"Expect: 100-continue\r\n\r\n"
     answer = raw(strict, head)
@@ -312,9 +367,10 @@ def test_work_that_takes_too_long_is_ended(strict, guest):
 
 
 def test_a_client_that_goes_away_is_worked_for_no_longer(server, client):
-    server.worker().suspend()
+    worker = server.worker()
+    worker.suspend()
     with pytest.raises(httpx.ReadTimeout):
         client.post("/v1/deblur", files={"image": encoded(picture())}, timeout=0.3)
-    server.worker().resume()
     assert_stands(client)
+    assert not worker.is_running()
     assert "ifan_places_taken 0.0" in client.get("/metrics").text

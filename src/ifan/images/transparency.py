@@ -27,11 +27,11 @@ def filled(colours: Values, alpha: Values) -> Values:
     which it would sharpen into a halo around what was cut out.
 
     Args:
-        colours: HxWxC or HxW.
+        colours: HxWxC or HxW, in [0, 1].
         alpha: HxW in [0, 1]; 0 is transparent.
 
     Returns:
-        Of the same shape: as `colours` where anything can be seen, smooth elsewhere.
+        Of the same shape, in [0, 1]: as `colours` where anything can be seen, smooth elsewhere.
     """
     # Squared, so that what hardly shows hardly counts beside what does.
     weight: Values = np.minimum(alpha / _SEEN, 1) ** 2
@@ -47,7 +47,7 @@ def _flown(colours: Values, weight: Values) -> Values:
     coarse = _flown(*_halved(colours, weight, half))
     around = resize(coarse, 2 * half[0], 2 * half[1])[:height, :width]
     blended: Values = around + beside(weight, colours) * (colours - around)
-    return blended
+    return np.clip(blended, 0, 1, out=blended)  # what was enlarged overshoots
 
 
 def beside(alpha: npt.NDArray[Any], colours: Values) -> npt.NDArray[Any]:

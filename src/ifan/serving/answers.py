@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import AsyncIterator
 from urllib.parse import quote
@@ -15,15 +14,14 @@ from ifan.serving.orders import Result
 
 
 class PictureResponse(Response):
-    """The file of a result, sent piece by piece, for a limited time.
+    """The file of a result, sent piece by piece.
 
     Args:
         result: the result.
-        seconds: in which it has to be taken.
         is_last: whether it is let go of afterwards.
     """
 
-    def __init__(self, result: Result, seconds: float, *, is_last: bool) -> None:
+    def __init__(self, result: Result, *, is_last: bool) -> None:
         timings = (f"{name};dur={1000 * took:.0f}" for name, took in result.seconds.items())
         headers = {
             "Content-Length": str(result.data.size),
@@ -32,19 +30,17 @@ class PictureResponse(Response):
         }
         super().__init__(media_type=result.media_type, headers=headers)
         self._result = result
-        self._seconds = seconds
         self._is_last = is_last
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         """Send it."""
         start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         try:
-            async with asyncio.timeout(self._seconds):
-                await send(start)
-                with self._result.data.reading() as pieces:
-                    for piece in pieces:
-                        await send({"type": "http.response.body", "body": piece, "more_body": True})
-                await send({"type": "http.response.body", "body": b""})
+            await send(start)
+            with self._result.data.reading() as pieces:
+                for piece in pieces:
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
         finally:
             if self._is_last:
                 self._result.data.let_go()

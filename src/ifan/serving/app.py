@@ -214,7 +214,7 @@ def _routes(house: House) -> APIRouter:
         order = await receive_order(request, task, parameters, settings)
         work = house.desk.carry_out(order, lambda _state, _before: None)
         result = await _unless_gone(request, work)
-        return PictureResponse(result, settings.transfer_seconds, is_last=True)
+        return PictureResponse(result, is_last=True)
 
     return router
 
@@ -269,7 +269,7 @@ def _job_routes(house: House) -> APIRouter:
     )
     async def job_result(job: Annotated[Job, Depends(job_of)]) -> Response:
         """Fetch the result of a job."""
-        return PictureResponse(job.fetched(), settings.transfer_seconds, is_last=False)
+        return PictureResponse(job.fetched(), is_last=False)
 
     @router.delete("/v1/jobs/{id}", status_code=204, responses=missing)
     async def end_job(job: Annotated[Job, Depends(job_of)]) -> None:

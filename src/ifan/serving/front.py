@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ifan.errors import place_of
 from ifan.serving.metrics import Metrics
-from ifan.serving.problems import Problem
+from ifan.serving.problems import Problem, unexpected
 from ifan.serving.settings import Settings
 
 _LOG = logging.getLogger("ifan.serving")
@@ -89,9 +89,8 @@ class Front:
         except Problem as problem:
             await problem.response()(scope, exchange.receive, exchange.send)
         except Exception as error:  # what nobody has thought of
-            _LOG.error("unexpected: %s", place_of(error))
+            said = unexpected(place_of(error))
             if exchange.status == 0:
-                said = Problem("failed", "something unexpected happened", "tell who runs it")
                 await said.response()(scope, exchange.receive, exchange.send)
         finally:
             self._note(scope, exchange.status, time.perf_counter() - begin)

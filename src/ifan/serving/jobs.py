@@ -10,9 +10,10 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from ifan.errors import place_of
 from ifan.serving.desk import Desk
 from ifan.serving.orders import Order, Result, State
-from ifan.serving.problems import Described, Problem
+from ifan.serving.problems import Described, Problem, unexpected
 from ifan.serving.settings import Settings
 
 _OVER: frozenset[State] = frozenset({"done", "failed", "cancelled"})
@@ -195,7 +196,10 @@ class Jobs:
             job.result = await self._desk.carry_out(order, job.tell)
         except Problem as problem:
             job.tell("failed", problem=problem)
+        except Exception as error:  # what nobody has thought of
+            job.tell("failed", problem=unexpected(place_of(error)))
         else:
             job.tell("done")
-        loop = asyncio.get_running_loop()
-        loop.call_later(self._settings.result_seconds, self.forget, job)
+        finally:
+            loop = asyncio.get_running_loop()
+            loop.call_later(self._settings.result_seconds, self.forget, job)

@@ -16,8 +16,10 @@ VIEWS = ("image", "left", "right")
 """What a photograph and its dual-pixel views are called in requests and in messages."""
 
 Task = Literal["deblur", "defocus-map"]
-State = Literal["queued", "reading", "deblurring", "writing", "done", "failed", "cancelled"]
-"""Of an order. What follows "queued" up to "writing" are the stages of the work."""
+Stage = Literal["reading", "deblurring", "writing"]
+"""Of the work on an order."""
+State = Literal["queued", Stage, "done", "failed", "cancelled"]
+"""Of an order."""
 
 _LONGEST_STEM = 100
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse
+
+_LOG = logging.getLogger("ifan.serving")
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -56,6 +59,12 @@ class Problem(Exception):  # noqa: N818, it is what RFC 9457 calls it
         detail: what is wrong, in one sentence.
         remedy: what the caller can do about it.
         headers: to go with the answer.
+
+    Attributes:
+        status: the HTTP status.
+
+    Raises:
+        KeyError: there is no such kind.
     """
 
     def __init__(
@@ -64,19 +73,14 @@ class Problem(Exception):  # noqa: N818, it is what RFC 9457 calls it
         super().__init__(f"{kind}: {detail}; {remedy}")
         self.kind, self.detail, self.remedy = kind, detail, remedy
         self.headers = headers
-
-    @property
-    def status(self) -> int:
-        """The HTTP status."""
-        return KINDS[self.kind].status
+        self.status = KINDS[kind].status
 
     def described(self) -> dict[str, Any]:
         """Return what is answered."""
-        status, title = KINDS[self.kind]
         problem = Described(
             type=f"urn:ifan:{self.kind}",
-            title=title,
-            status=status,
+            title=KINDS[self.kind].title,
+            status=self.status,
             detail=self.detail,
             remedy=self.remedy,
         )
@@ -87,3 +91,9 @@ class Problem(Exception):  # noqa: N818, it is what RFC 9457 calls it
         return JSONResponse(
             self.described(), self.status, headers=self.headers, media_type=MEDIA_TYPE
         )
+
+
+def unexpected(place: str) -> Problem:
+    """Log where something happened that nobody has thought of, and return what is said of it."""
+    _LOG.error("unexpected: %s", place)
+    return Problem("failed", "something unexpected happened", "tell who runs it")

@@ -9,14 +9,14 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, get_args
 
 import psutil
 
-from ifan.errors import IfanError
+from ifan.errors import IfanError, place_of
 from ifan.serving import frames
-from ifan.serving.orders import VIEWS, Order, Result, Spool, State, result_name
-from ifan.serving.problems import Problem
+from ifan.serving.orders import VIEWS, Order, Result, Spool, Stage, result_name
+from ifan.serving.problems import Problem, unexpected
 from ifan.serving.settings import Settings
 
 _LOG = logging.getLogger("ifan.serving")
@@ -26,7 +26,7 @@ _PROGRAM = "from ifan.serving.worker import main; main()"
 _GRACE_SECONDS = 2.0
 """For which a worker may go on with what nobody wants any more: about what a new one takes."""
 
-Tell = Callable[[State], None]
+Tell = Callable[[Stage], None]
 
 
 class WorkerProcess:
@@ -155,7 +155,7 @@ class WorkerProcess:
         """Send an order to a worker, and listen.
 
         Raises:
-            EOFError: the worker ended; there is another one now.
+            EOFError: the worker ended, or made no sense; there is another one now.
             Problem: as `carry_out`.
         """
         try:
@@ -165,7 +165,10 @@ class WorkerProcess:
         except TimeoutError:
             await self._begin_anew()
             raise _too_long(stages, self._settings.picture_seconds) from None
-        except (EOFError, OSError, ValueError):
+        except Problem:
+            raise
+        except Exception as error:  # it ended, or said what makes no sense, and may say more of it
+            _LOG.warning("the worker failed: %s", place_of(error))
             await self._begin_anew()
             raise EOFError from None
 
@@ -175,7 +178,7 @@ class WorkerProcess:
         _LOG.warning("the worker is started anew")
         try:
             await self.start()
-        except (IfanError, EOFError, OSError, ValueError) as error:
+        except Exception as error:  # as above
             await self.stop()
             self._require_open()
             _LOG.error("no worker: %s", error)
@@ -205,12 +208,10 @@ class WorkerProcess:
             if "stage" in message:
                 stages.begin(message["stage"])
             elif "refused" in message:
-                raise Problem(**message["refused"])
+                refused = message["refused"]
+                raise Problem(refused["kind"], str(refused["detail"]), str(refused["remedy"]))
             elif "failed" in message:
-                _LOG.error("unexpected: %s", message["failed"])
-                raise Problem(
-                    "failed", "something unexpected happened", "tell who runs this server"
-                )
+                raise unexpected(message["failed"])
             else:
                 return await self._fetch(order, stages, **message["result"])
 
@@ -248,14 +249,16 @@ class _Stages:
 
     def __init__(self, tell: Tell) -> None:
         self._tell = tell
-        self._begun: list[tuple[State, float]] = []
+        self._begun: list[tuple[Stage, float]] = []
 
     @property
-    def current(self) -> State | None:
+    def current(self) -> Stage | None:
         """The last that has begun."""
         return self._begun[-1][0] if self._begun else None
 
-    def begin(self, stage: State) -> None:
+    def begin(self, stage: Stage) -> None:
+        if stage not in get_args(Stage):
+            raise ValueError("no stage")
         self._begun.append((stage, time.perf_counter()))
         self._tell(stage)
 

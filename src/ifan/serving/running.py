@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import ClassVar
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -25,6 +26,9 @@ _FETCH_SECONDS = 5.0
 
 _CLOSING_SECONDS = 5
 """For which it then waits for connections to end."""
+
+_LOOK_SECONDS = 1.0
+"""After which it is looked again at what a client has not taken."""
 
 _BACKLOG = 512
 
@@ -82,10 +86,14 @@ async def _serve(
 ) -> None:
     app = create_app(settings)
     house: House = app.state.house
+
+    class Protocol(_ImpatientProtocol):
+        limits = settings
+
     server = _Server(
         uvicorn.Config(
             app,
-            http=_ImpatientProtocol,
+            http=Protocol,
             ws="none",
             lifespan="on",
             log_config=None,
@@ -174,12 +182,22 @@ class _Server(uvicorn.Server):
 
 
 class _ImpatientProtocol(H11Protocol):
-    """HTTP that does not wait for ever for the head of a request."""
+    """HTTP that does not wait for ever: for the head of a request, or for an answer to be taken.
+
+    Attributes:
+        limits: how long the latter may take.
+    """
+
+    limits: ClassVar[Settings]
 
     _closing: asyncio.TimerHandle | None = None
+    _looking: asyncio.TimerHandle | None = None
+    _answer: object = None
+    _deadline = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        transport.set_write_buffer_limits(0)  # so that whatever is not taken pauses the writing
         self._mind()
 
     def data_received(self, data: bytes) -> None:
@@ -188,8 +206,42 @@ class _ImpatientProtocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        if self._closing is not None:
-            self._closing.cancel()
+        for timer in (self._closing, self._looking):
+            if timer is not None:
+                timer.cancel()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._answer is not self.cycle:
+            self._answer = self.cycle
+            self._deadline = self.loop.time() + self.limits.transfer_seconds
+        self._look_again(self.loop.time(), self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._looking is not None:
+            self._looking.cancel()
+
+    def _look_again(self, since: float, size: int) -> None:
+        soon = self.loop.time() + min(self.limits.idle_seconds, _LOOK_SECONDS)
+        self._looking = self.loop.call_at(min(soon, self._deadline), self._look, since, size)
+
+    def _look(self, since: float, size: int) -> None:
+        """Hang up if nothing was taken for long, or not all in time.
+
+        To close would not do: it waits until all is taken.
+
+        Args:
+            since: when something was taken last.
+            size: bytes that were left then.
+        """
+        now, left = self.loop.time(), self.transport.get_write_buffer_size()
+        if left < size:
+            since = now
+        if now - since >= self.limits.idle_seconds or now >= self._deadline:
+            self.transport.abort()
+        else:
+            self._look_again(since, left)
 
     def _mind(self) -> None:
         is_waiting = self.cycle is None or self.cycle.response_complete

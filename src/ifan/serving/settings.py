@@ -23,7 +23,7 @@ class Settings(BaseModel):
         max_upload_bytes: of one request, all its files together.
         max_pixels: of one photograph.
         transfer_seconds: in which a request has to come in, and its answer to be taken.
-        idle_seconds: for which nothing may come while a request comes in.
+        idle_seconds: for which nothing may come of a request, or be taken of its answer.
         picture_seconds: that the work on one request may take.
         kept_results: results of jobs that wait to be fetched.
         kept_bytes: of these results; while they have as many, no job is begun.

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
-from ifan.deblurrer import Deblurrer, naming
+from ifan.deblurrer import Deblurrer
 from ifan.errors import (
     EngineError,
     IfanError,
@@ -32,7 +32,6 @@ from ifan.images import (
     Metadata,
     Photograph,
     PictureFormat,
-    Rendition,
     coloured,
     decode_photograph,
     encode_photograph,
@@ -112,14 +111,12 @@ class Workshop:
 
     def map_defocus(self, files: Files, parameters: Mapping[str, Any]) -> Made:
         """Return the file of the defocus map of a photograph, and its format."""
-        photograph, *sides = self._read(files, parameters["page"])
+        photograph, left, right = self._read(files, parameters["page"])
         if photograph is None:
             raise ValueError("nothing to map")
         self._tell({"stage": "deblurring"})
-        left, right = map(_full_view, sides)
         deblurrer = self._deblurrer_for(parameters)
-        with naming(photograph.path):
-            values = deblurrer.defocus_map(_full_view(photograph), left=left, right=right)
+        values = deblurrer.map_photograph(photograph, left=left, right=right)
         self._tell({"stage": "writing"})
         picture_format = OUTPUT_SUFFIXES[f".{parameters['format']}"]
         if picture_format.name == "TIFF":
@@ -163,13 +160,6 @@ _KINDS: Mapping[type[IfanError], str] = {
     OutputError: "bad-result",
     IfanError: "failed",
 }
-
-
-def _full_view(photograph: Photograph | None) -> Any:
-    """Return a photograph as sRGB of its full size: HxWx3, float32 in [0, 1]."""
-    if photograph is None:
-        return None
-    return Rendition(photograph, photograph.height, photograph.width).view
 
 
 def _refusal(error: IfanError) -> dict[str, str]:

@@ -2,12 +2,15 @@
 
 const KEY = "ifan-key";
 
+// What browsers show. WebP ends at 16,383 pixels a side; JPEG at 65,535, and it has no transparency.
+const SHOWN = ["webp", "jpeg", "png"];
+
 /** What the server has to say against a request: what is wrong, and what to do about it. */
 export class Problem extends Error {
-  constructor({ status = 0, title = "", detail = "", remedy = "" }, wait = 0) {
+  constructor({ type = "", status = 0, title = "", detail = "", remedy = "" }, wait = 0) {
     const sentence = (detail || title).replace(/^image: /, "");
     super([sentence, remedy].filter(Boolean).join("; "));
-    Object.assign(this, { status, wait });
+    Object.assign(this, { type, status, wait });
   }
 }
 
@@ -43,6 +46,7 @@ async function call(path, options = {}) {
 function form(file, fields) {
   const data = new FormData();
   for (const [name, value] of Object.entries(fields)) data.append(name, value);
+  data.append("page", 1); // of a TIFF that has several
   data.append("image", file, file.name || "photo");
   return data;
 }
@@ -55,9 +59,16 @@ export async function defocusMap(file, tell, signal) {
   return (await post("v1/defocus-map", form(file, {}), tell, signal)).blob();
 }
 
-/** The photograph itself, as a browser can show it. */
+/** The photograph itself, in the first format that can hold it and that browsers show. */
 export async function shown(file, tell, signal) {
-  return (await post("v1/deblur", form(file, { strength: 0, format: "webp" }), tell, signal)).blob();
+  for (const format of SHOWN) {
+    try {
+      const response = await post("v1/deblur", form(file, { strength: 0, format }), tell, signal);
+      return { blob: await response.blob(), format };
+    } catch (problem) {
+      if (problem.type !== "urn:ifan:bad-result" || format === SHOWN.at(-1)) throw problem;
+    }
+  }
 }
 
 const post = (path, body, tell, signal) => whenFree(() => call(path, { method: "POST", body, signal }), tell, signal);

@@ -91,10 +91,12 @@ async function work() {
 async function attempt(item, step) {
   item.problem = null;
   const key = api.keyInUse();
+  const { signal } = item.stop;
   try {
     await step(item);
   } catch (problem) {
-    if (problem.name === "AbortError") return;
+    // What is gone fails in other ways, too: its pictures have no address any more.
+    if (signal.aborted || problem.name === "AbortError") return;
     // Another answer may have led to a key while this one was on its way.
     if (problem.status === 401 && (api.keyInUse() !== key || (await askForKey()))) {
       await attempt(item, step);
@@ -121,10 +123,10 @@ async function deblur(item) {
   if (item.file.size > limit) throw new Error(`is larger than ${Math.round(limit / 1e6)} MB, which is all this server takes`);
   await showBefore(item);
   render();
-  const isShown = item.isNative;
-  item.sharp = await api.deblur(item.file, isShown ? {} : { format: "webp" }, teller(item), item.stop.signal);
+  item.sharp = await api.deblur(item.file, item.isNative ? {} : { format: item.format }, teller(item), item.stop.signal);
   addressOf(item, "after", item.sharp.blob);
   await measure(item);
+  item.stop.signal.throwIfAborted();
   item.state = "done";
   announce(`${item.name} is sharp`);
   render();
@@ -142,8 +144,9 @@ async function showBefore(item) {
   addressOf(item, "before", item.file);
   item.isNative = await canShow(item.urls.before);
   if (!item.isNative) {
-    addressOf(item, "before", await api.shown(item.file, teller(item), item.stop.signal));
-    await canShow(item.urls.before);
+    const { blob, format } = await api.shown(item.file, teller(item), item.stop.signal);
+    item.format = format;
+    addressOf(item, "before", blob);
   }
   const image = await load(item.urls.before);
   item.size = { width: image.naturalWidth, height: image.naturalHeight };
@@ -168,6 +171,7 @@ const canShow = (url) => load(url).then(() => true, () => false);
 
 async function toggleMap() {
   const item = chosen;
+  item.problem = null;
   item.isMapShown = !item.isMapShown;
   if (item.isMapShown && !item.urls.map) {
     await attempt(item, async () => {
@@ -179,6 +183,7 @@ async function toggleMap() {
       addressOf(item, "map", map);
       await load(item.urls.map);
       item.state = "done";
+      announce(`The defocus map of ${item.name} is ready`);
     });
     item.isMapShown = Boolean(item.urls.map);
   }
@@ -190,6 +195,8 @@ async function download() {
   const item = chosen;
   const { strength } = item;
   let result = item.sharp;
+  item.problem = null;
+  render();
   if (!item.isNative || strength < 1) {
     if (item.made?.strength !== strength) {
       await attempt(item, async () => {
@@ -319,11 +326,16 @@ $("#in").addEventListener("click", viewer.larger);
 $("#out").addEventListener("click", viewer.smaller);
 viewer.onChange((zoom) => ($("#zoom").textContent = `${Math.round(100 * zoom)}\u202f%`));
 $("#strength").addEventListener("input", (event) => {
-  chosen.strength = event.target.value / 100;
+  Object.assign(chosen, { strength: event.target.value / 100, problem: null });
   render();
 });
-$("#map").addEventListener("click", toggleMap);
-$("#download").addEventListener("click", download);
+for (const [button, step] of [[$("#map"), toggleMap], [$("#download"), download]]) {
+  button.addEventListener("click", async () => {
+    await step();
+    // Meanwhile it was disabled, and so lost the focus.
+    if (document.activeElement === document.body) button.focus();
+  });
+}
 $("#remove").addEventListener("click", () => remove(chosen));
 $("#cancel").addEventListener("click", () => cancel(chosen));
 
