@@ -15,6 +15,11 @@ REBLURRING_PREFIX = "reblurNet."
 """How the names of the reblurring network's tensors begin; files may put `module.` before it."""
 
 
+def bare_name(key: str) -> str:
+    """Return a tensor's name without the `module.` and `Network.` that files may put before it."""
+    return key.removeprefix("module.").removeprefix("Network.")
+
+
 class Configuration(BaseModel):
     """The variant of the network, as `ifan.networks.IFAN` takes it.
 

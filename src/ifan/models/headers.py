@@ -12,7 +12,7 @@ from typing import NamedTuple
 import safetensors
 
 from ifan.errors import ModelError
-from ifan.models.configuration import METADATA_KEY, REBLURRING_PREFIX, Description
+from ifan.models.configuration import METADATA_KEY, REBLURRING_PREFIX, Description, bare_name
 from ifan.models.graphs import fingerprint
 
 # What `torch.save` begins its files with: a zip archive, or in older versions a pickle.
@@ -66,7 +66,7 @@ def fingerprint_of(path: Path) -> str | None:
                 return None
     return fingerprint(
         {
-            name.removeprefix("module.").removeprefix("Network."): tensor
+            bare_name(name): tensor
             for name, tensor in tensors.items()
             if REBLURRING_PREFIX not in name and tensor.size  # what is empty marks a variant
         }

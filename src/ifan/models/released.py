@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ifan.models.configuration import REBLURRING_PREFIX, Configuration, Description
+from ifan.models.configuration import REBLURRING_PREFIX, Configuration, Description, bare_name
 from ifan.networks import IFAN, ReblurringNetwork
 from ifan.networks.iac import PARTS, released_channel_order
 from ifan.networks.reblurring import COLOURS
@@ -86,7 +86,7 @@ def split_released(tensors: State) -> tuple[State, State, set[str]]:
     reblurring: State = {}
     markers: set[str] = set()
     for key, tensor in tensors.items():
-        name = key.removeprefix("module.").removeprefix("Network.")
+        name = bare_name(key)
         if name in _MARKERS or name == _SIXTEEN_BITS:
             markers.add(name)
         elif name.startswith(REBLURRING_PREFIX):
