@@ -128,9 +128,9 @@ def import_model(
     """Keep a checkpoint under a name. Needs PyTorch."""
     if sample_bits not in (None, 8, 16):
         raise typer.BadParameter("--sample-bits is 8 or 16")
-    from ifan.models import store
+    from ifan.models import importing
 
-    model = store.import_model(file, name, sample_bits=sample_bits, overwrite=overwrite)
+    model = importing.import_model(file, name, sample_bits=sample_bits, overwrite=overwrite)
     typer.echo(in_one_line(f"{file} -> {model.weights}; use it with --model {model.name}"))
 
 
@@ -170,10 +170,10 @@ def download(
 ) -> None:
     """Download a released checkpoint and keep it under its name. Needs PyTorch."""
     from ifan.commands.progress import progress_of_download
-    from ifan.models import store
+    from ifan.models import importing
 
     with progress_of_download() as progress:
-        fetched = store.download_model(name, address=address, sha256=sha256, progress=progress)
+        fetched = importing.download_model(name, address=address, sha256=sha256, progress=progress)
     size = fetched.archive.stat().st_size
     typer.echo(f"{fetched.archive}: {size} bytes, sha256 {fetched.sha256}")
     typer.echo(f"{fetched.model.weights}; use it with --model {fetched.model.name}")
