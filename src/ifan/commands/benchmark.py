@@ -67,8 +67,8 @@ def benchmark(
 ) -> None:
     """Measure how fast a model is on this machine, and what memory it takes.
 
-    Photographs of several sizes are made up and deblurred at their full size, each in a process of
-    its own. Peak memory is the whole program's.
+    Photographs of several sizes are made up and deblurred, at their full size unless
+    --working-size says otherwise, each in a process of its own. Peak memory is the whole program's.
     """
     stopping.say_how_to_go_on("the same command begins anew")
     if json_file is not None and json_file != _STREAM:

@@ -44,7 +44,7 @@ def defocus_map(
 
     The map holds the disparity between dual-pixel views that the network predicts, in pixels of
     the photograph. It grows with the blur. With a dual-pixel model its sign tells the two sides of
-    the focus apart; with a model of one view it means little.
+    the focus apart; with a model of one view it means little. The working size blur is auto here.
     """
     from ifan.results import default_map_target
 

@@ -55,7 +55,7 @@ def doctor() -> None:
     try:
         choice = selection.choose()
     except EngineError as error:
-        typer.echo(f"\nnothing can run the bundled model: {error}", err=True)
+        typer.echo(f"\nnothing can run ifan-s: {error}", err=True)
         raise typer.Exit(1) from error
     typer.echo(
         f"\nused by default: {store.DEFAULT_MODEL} with {choice.engine} on {choice.device} in "

@@ -55,7 +55,7 @@ Model = Annotated[
         "--model",
         "-m",
         help="A name (see `ifan models list`), a checkpoint file, or a model's folder."
-        " Default: the bundled model.",
+        " Default: ifan-s.",
     ),
 ]
 Engine = Annotated[
@@ -73,10 +73,9 @@ WorkingSize = Annotated[
     str,
     typer.Option(
         "--working-size",
-        help="Long side in pixels at which the network sees the photograph; full; auto: at most"
-        " 2048; or blur, for heavy blur: that, its half and its quarter, in each place mostly the"
-        " one with the most to correct (a defocus map takes it for auto). The result has the full"
-        " size in any case.",
+        help="Size at which the network sees the photograph: N, its long side in pixels; full;"
+        " auto, at most 2048; or blur, for heavy blur: the size of auto, its half and its quarter,"
+        " each place mostly getting the strongest correction. The result always has the full size.",
         metavar="auto|blur|full|N",
     ),
 ]

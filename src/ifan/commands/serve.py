@@ -45,7 +45,7 @@ def serve(
             "-m",
             metavar="NAME",
             help="A name of `ifan models list`. Several may be given: one is in memory at a time,"
-            " the first unless a request asks for another. Default: the bundled model.",
+            " the first unless a request asks for another. Default: ifan-s.",
         ),
     ] = None,
     engine: options.Engine = "auto",

@@ -200,7 +200,7 @@ def open_model(model: str | os.PathLike[str] | None = None) -> Model:
 
     Args:
         model: a name of the catalogue or of an imported model, a checkpoint file, or a folder with
-            `model.safetensors`. None is the bundled model.
+            `model.safetensors`. None is ifan-s.
 
     Raises:
         ModelError: there is no such model, or it is not on this machine.
@@ -244,7 +244,7 @@ def _folder_here(name: str) -> Path | None:
 
 
 def available_models() -> list[Model]:
-    """Return all models that are on this machine: the bundled one first, then imported ones."""
+    """Return all models that are on this machine: bundled ones first."""
     models = [
         _model_of_folder(_bundled_folder(entry), entry.name, entry)
         for entry in catalogue()

@@ -14,10 +14,10 @@ FormatName = Literal["jpeg", "png", "tiff", "webp", "avif"]
 
 _WORKING_SIZE = Field(
     pattern="^(auto|blur|full|[1-9][0-9]{0,4})$",
-    description="Long side in pixels at which the network sees the photograph; full; auto: at "
-    "most 2048; or blur, for heavy blur: that, its half and its quarter, in each place mostly the "
-    "one with the most to correct (a defocus map takes it for auto). The result has the full size "
-    "in any case.",
+    description="Size at which the network sees the photograph: N, its long side in pixels; full; "
+    "auto, at most 2048; or blur, for heavy blur: the size of auto, its half and its quarter, each "
+    "place mostly getting the strongest correction (maps: as auto). The result always has the full "
+    "size.",
     examples=["auto"],
 )
 _PAGE = Field(description="Which page of a TIFF of several, from 1.")
