@@ -78,8 +78,9 @@ def plot(curves: Sequence[Curve], title: str) -> str:
 
 
 def _ends(values: Sequence[float]) -> tuple[float, float]:
-    """Return round numbers around the values."""
-    return _round_below(min(values)), 1 / _round_below(1 / max(values))
+    """Return round numbers around the values, two even if all values are one round number."""
+    least, most = _round_below(min(values)), 1 / _round_below(1 / max(values))
+    return least, most if most > 1.01 * least else 1 / _round_below(1 / (1.5 * most))
 
 
 def _round_below(value: float) -> float:

@@ -14,6 +14,7 @@ from ifan import Deblurrer, budget
 from ifan.budget import Budget
 from ifan.errors import EngineError, OutOfMemoryError
 from ifan.images import WHITE, Metadata, Photograph
+from ifan.images.colour import display_p3
 
 
 class Hoarder:
@@ -31,6 +32,9 @@ class Hoarder:
     def features_bytes(self, pixels):
         return 10 * pixels
 
+    def least_room(self, _height, _width, _wanted):
+        return 300_000_000
+
 
 @pytest.fixture
 def hoarder(monkeypatch):
@@ -40,14 +44,17 @@ def hoarder(monkeypatch):
 
 
 def renditions(pixels, height, width):
-    return [SimpleNamespace(photograph_pixels=pixels, view=np.empty((height, width, 3), np.uint8))]
+    view = np.empty((height, width, 3), np.float32)
+    return [SimpleNamespace(photograph_pixels=pixels, view=view)]
 
 
-def photograph(height, width, dtype=np.uint8, *, has_alpha=False):
+def photograph(height, width, dtype=np.uint8, *, has_alpha=False, icc=None):
     pixels = np.zeros((height, width, 3), dtype)
     alpha = np.zeros((height, width), dtype)
     alpha[: height // 2] = WHITE[alpha.dtype]
-    return Photograph(pixels, alpha if has_alpha else None, "TIFF", Metadata(), Path("photo.tif"))
+    return Photograph(
+        pixels, alpha if has_alpha else None, "TIFF", Metadata(icc=icc), Path("photo.tif")
+    )
 
 
 def require(budget, height, width, hoarder):
@@ -55,7 +62,7 @@ def require(budget, height, width, hoarder):
 
 
 def test_what_is_kept_of_the_picture_before_stands_in_no_ones_way(hoarder):
-    require(Budget(None, on_cpu=True), 2000, 3000, hoarder)
+    require(Budget(None, on_cpu=True), 3000, 3000, hoarder)
     assert hoarder.kept == 0
 
 
@@ -66,7 +73,25 @@ def test_it_is_kept_as_long_as_there_is_room(hoarder):
 
 def test_the_network_gets_what_was_kept(hoarder):
     room = Budget(None, on_cpu=True).for_network(hoarder, renditions(1_000_000, 1000, 1000))
-    assert room == 960_000_000
+    assert room == 975_000_000
+
+
+def test_what_a_picture_has_already_is_not_asked_for_again(hoarder):
+    """Of 1.2 GB that were free, 24 megapixels have taken 15 bytes each, and will take 25 more."""
+    hoarder.free, hoarder.kept = 1_200_000_000 - 15 * 24_000_000, 0
+    hoarder.least_room = lambda *_: 0
+    room = Budget(None, on_cpu=True).for_network(hoarder, renditions(24_000_000, 4000, 6000))
+    assert room == 240_000_000
+    hoarder.free = 1_000_000_000 - 3 * 24_000_000
+    require(Budget(None, on_cpu=True), 4000, 6000, hoarder)
+
+
+def test_what_leaves_no_room_for_the_smallest_tile_is_refused_and_what_would_do_is_said(hoarder):
+    with pytest.raises(OutOfMemoryError) as refusal:
+        Budget(0.5e9, on_cpu=True).for_network(hoarder, renditions(1_000_000, 1000, 1000))
+    said = "1000x1000 pixels need at least 0.69 GB of memory, 0.50 GB may be taken"
+    assert str(refusal.value) == f"network: {said}; give more --memory or a smaller --working-size"
+    assert Budget(0.69e9, on_cpu=True).for_network(hoarder, renditions(1_000_000, 1000, 1000))
 
 
 def test_a_limit_is_kept_and_costs_nothing_that_is_kept(hoarder):
@@ -79,7 +104,7 @@ def test_a_limit_is_kept_and_costs_nothing_that_is_kept(hoarder):
 @pytest.mark.parametrize(
     ("limit", "said"),
     [
-        (None, "need at least 2.88 GB of memory, 1.00 GB may be taken; close other programs"),
+        (None, "need at least 2.88 GB of memory, 1.21 GB may be taken; close other programs"),
         (0.5e9, "need at least 3.23 GB of memory, 0.50 GB may be taken; give more --memory"),
     ],
 )
@@ -108,23 +133,37 @@ class Still:
     def features_bytes(self, _pixels):
         return 0
 
+    def least_room(self, _height, _width, _wanted):
+        return 0
 
-@pytest.mark.parametrize("working_size", ["full", 256])
-@pytest.mark.parametrize(("views", "has_alpha"), [(1, False), (1, True), (3, False)])
+
+@pytest.mark.parametrize("working_size", ["full", "blur", 256])
+@pytest.mark.parametrize(
+    ("views", "has_alpha", "is_wide", "strength"),
+    [
+        (1, False, False, 1),
+        (1, True, False, 1),
+        (1, False, True, 1),
+        (1, False, False, 0.5),
+        (3, False, False, 1),
+    ],
+)
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_a_photograph_that_takes_more_than_there_is_is_refused(
-    monkeypatch, dtype, views, has_alpha, working_size
+    monkeypatch, dtype, views, has_alpha, is_wide, strength, working_size
 ):
     deblurrer = Deblurrer(working_size=working_size)
     deblurrer._loaded = Still()
     monkeypatch.setattr(Deblurrer, "dual_pixel", views == 3)
     monkeypatch.setattr(budget, "available_memory", lambda: 10**12)
     tracemalloc.start()
-    photographs = [photograph(2000, 200, dtype, has_alpha=has_alpha) for _ in range(views)]
+    looks = {"has_alpha": has_alpha, "icc": display_p3() if is_wide else None}
+    photographs = [photograph(2000, 200, dtype, **looks) for _ in range(views)]
     sides = dict(zip(("left", "right"), photographs[1:], strict=False))
-    deblurrer.deblur_photograph(photographs[0], **sides)
+    deblurrer.deblur_photograph(photographs[0], **sides, strength=strength)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    monkeypatch.setattr(budget, "available_memory", lambda: peak - 1)
+    held = sum(budget._bytes_of(each) for each in photographs)
+    monkeypatch.setattr(budget, "available_memory", lambda: peak - held - 1)
     with pytest.raises(EngineError, match="close other programs"):
-        deblurrer.deblur_photograph(photographs[0], **sides)
+        deblurrer.deblur_photograph(photographs[0], **sides, strength=strength)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ifan.tiling import CELL, LEAST_SIZE, fitted_size, margins, tiles
+from ifan.tiling import CELL, LEAST_SIZE, fitted_size, least_tile, margins, tiles
 
 sides = st.integers(1, 20_000)
 
@@ -93,10 +93,12 @@ def test_what_a_tile_keeps_is_where_it_belongs(case):
         assert (tile[rows.keep, columns.keep] == numbers[rows.write, columns.write]).all()
 
 
-def test_a_limit_without_room_for_the_halo_is_refused():
-    assert list(tiles(100, 100, 20, 41 * 41))
+@pytest.mark.parametrize("size", [(100, 100), (100, 30), (41, 7)])
+def test_a_limit_without_room_for_the_halo_is_refused(size):
+    least = least_tile(*size, 20)
+    assert list(tiles(*size, 20, least))
     with pytest.raises(ValueError, match="no room for a halo of 20"):
-        tiles(100, 100, 20, 41 * 41 - 1)
+        tiles(*size, 20, least - 1)
 
 
 @pytest.mark.parametrize(("halo", "extra"), [(5, 0.15), (7, 0.2)])

@@ -10,8 +10,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ifan.engines.memory import available_memory
-from ifan.engines.staged import StagedNetwork
+from ifan.engines.memory import available_memory, shortage
+from ifan.engines.staged import StagedNetwork, Wanted
 from ifan.errors import OutOfMemoryError
 
 if TYPE_CHECKING:
@@ -23,8 +23,13 @@ for each pixel of the photograph: its correction in float32, and what resampling
 spare."""
 
 _BYTES_APART = 24
-"""As much more at the full size if a photograph has transparency or floats: what the network makes
-of it is not the result yet, so that this and the correction are there side by side."""
+"""As much more at the full size where what the network makes of a photograph is not the result yet:
+at less than the full strength, with transparency, floats or a wide colour profile. Then this and
+the correction are there side by side."""
+
+_BYTES_BLENDED = 12
+"""As much more for each pixel that the network sees, where corrections of several sizes are made
+one."""
 
 _BASE_BYTES = 0.35e9
 """Memory that the program itself takes: libraries, weights, compiled graphs."""
@@ -53,6 +58,9 @@ class Budget:
         photographs: Sequence[Photograph],
         size: tuple[int, int],
         network: StagedNetwork | None,
+        *,
+        strength: float = 1.0,
+        blends: bool = False,
     ) -> None:
         """Refuse a photograph for which memory does not suffice, whatever the network takes.
 
@@ -60,34 +68,45 @@ class Budget:
             photographs: the photograph, and its side views.
             size: height and width in pixels at which the network is to see them.
             network: if it is loaded: what it keeps for the next picture is given back if need be.
+            strength: part of the correction that is to be applied.
+            blends: whether corrections of several sizes are made one.
 
         Raises:
             OutOfMemoryError: memory does not suffice.
         """
         first = photographs[0]
         height, width = first.height, first.width
-        needed = _needed(height * width, [_bytes_of(each) for each in photographs], size)
-        if size == (height, width) and (first.alpha is not None or first.pixels.dtype.kind == "f"):
-            needed += _BYTES_APART * height * width
-        if needed > available_memory() and network is not None:
+        sizes = [_bytes_of(each) for each in photographs]
+        held = sum(sizes)
+        needed = _needed(height * width, sizes, size, blends=blends)
+        if size == (height, width):
+            apart = _needed(height * width, sizes, size) + _BYTES_APART * height * width
+            is_apart = strength < 1 or first.alpha is not None or first.pixels.dtype.kind == "f"
+            # A profile is looked at only if it decides, as one that is damaged is warned of.
+            if is_apart or (needed <= self._free(held) < apart and _is_wide(first)):
+                needed = apart
+        if needed > available_memory() + held and network is not None:
             network.release()
-        free = min(self._programs, available_memory())
-        if needed > free:
-            is_limited = free == self._programs
-            base = _BASE_BYTES if is_limited else 0
-            reason = (
-                f"{width}x{height} pixels need at least {(base + needed) / 1e9:.2f} GB of memory, "
-                f"{(base + free) / 1e9:.2f} GB may be taken"
-            )
-            remedy = "give more --memory" if is_limited else "close other programs"
-            raise OutOfMemoryError("network", reason, remedy)
+        self._require(height, width, needed, held)
 
-    def for_network(self, network: StagedNetwork, renditions: Sequence[Rendition]) -> float:
+    def for_network(
+        self,
+        network: StagedNetwork,
+        renditions: Sequence[Rendition],
+        *,
+        wanted: Wanted = "deblurred",
+        blends: bool = False,
+    ) -> float:
         """Return the memory in bytes that the network may take for a picture.
 
         Args:
             network: to be run; what it keeps for the next picture is given back if need be.
             renditions: of the photograph and its side views, as the network is to see them.
+            wanted: what of the network.
+            blends: whether corrections of several sizes are made one.
+
+        Raises:
+            OutOfMemoryError: memory does not suffice.
         """
         if not self._on_cpu:
             return math.inf if self._limit is None else self._limit
@@ -95,11 +114,32 @@ class Budget:
         enough = _TILE_BYTES + network.features_bytes(height * width)
         pixels = renditions[0].photograph_pixels
         # Renditions do not tell what they are of: mostly of three channels of 8 bits.
-        needed = _needed(pixels, [3 * pixels] * len(renditions), (height, width))
-        if available_memory() < min(needed + enough, self._programs):
+        sizes = [3 * pixels] * len(renditions)
+        held = sum(sizes) + sum(rendition.view.nbytes for rendition in renditions)
+        needed = _needed(pixels, sizes, (height, width), blends=blends)
+        if available_memory() + held < min(needed + enough, self._programs):
             network.release()
-        room = min(self._programs, available_memory()) - needed
+        least = needed + network.least_room(height, width, wanted)
+        instead = " or a smaller --working-size"
+        room = self._require(height, width, least, held, instead) - needed
         return min(room, enough) if self._limit is None else room
+
+    def _free(self, held: int) -> float:
+        """Return the bytes that may be taken, with those that the picture has already."""
+        return min(self._programs, available_memory() + held)
+
+    def _require(
+        self, height: int, width: int, needed: float, held: int, instead: str = ""
+    ) -> float:
+        """Return the bytes that may be taken, refuse the picture if they are fewer than needed."""
+        free = self._free(held)
+        if needed > free:
+            is_limited = free == self._programs
+            base = _BASE_BYTES if is_limited else 0
+            reason = shortage(height, width, base + needed, base + free)
+            remedy = "give more --memory" if is_limited else "close other programs"
+            raise OutOfMemoryError("network", reason, remedy + instead)
+        return free
 
 
 def _bytes_of(photograph: Photograph) -> int:
@@ -107,14 +147,26 @@ def _bytes_of(photograph: Photograph) -> int:
     return photograph.pixels.nbytes + (0 if alpha is None else alpha.nbytes)
 
 
-def _needed(pixels: int, photographs: Sequence[int], size: tuple[int, int]) -> int:
+def _is_wide(photograph: Photograph) -> bool:
+    """Whether a photograph is in another colour space than sRGB."""
+    from ifan.images.colour import SRGB, colour_space
+
+    icc, is_grey = photograph.metadata.icc, photograph.pixels.ndim == 2
+    return not isinstance(colour_space(icc, is_grey=is_grey, path=photograph.path), SRGB)
+
+
+def _needed(
+    pixels: int, photographs: Sequence[int], size: tuple[int, int], *, blends: bool = False
+) -> int:
     """Return the peak memory in bytes of all but the network.
 
     Args:
         pixels: of the photograph.
         photographs: bytes of the photograph, whose result has as many, and of each side view.
         size: height and width in pixels at which the network sees them, in float32.
+        blends: whether corrections of several sizes are made one.
     """
-    view = 3 * 4 * size[0] * size[1]
-    sides = sum(photographs[1:]) + view * len(photographs[1:])
-    return _BYTES_PER_PIXEL * pixels + 2 * photographs[0] + sides
+    seen = size[0] * size[1]
+    sides = sum(photographs[1:]) + 3 * 4 * seen * len(photographs[1:])
+    blending = _BYTES_BLENDED * seen if blends else 0
+    return _BYTES_PER_PIXEL * pixels + 2 * photographs[0] + sides + blending

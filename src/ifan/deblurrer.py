@@ -41,12 +41,13 @@ class Deblurrer:
 
     Args:
         model: a name (`ifan models list`), a checkpoint file or a model's folder; None is the
-            bundled model.
+            bundled `ifan-s`.
         engine: `openvino`, `torch`, `onnxruntime`, or `auto`, which takes the fastest.
         precision: `fp32`, `bf16`, `fp16`, or `auto`, which takes the fastest that keeps the
             picture.
-        memory: gigabytes (10^9 bytes) that a picture may take, the program included. By default
-            a large one takes little more than it has to; with more it is done sooner.
+        memory: gigabytes (10^9 bytes) that a picture may take, the program included; on a GPU, what
+            the network may take of its memory. By default a large one takes little more than it has
+            to; with more it is done sooner.
         working_size: long side in pixels at which the network sees a picture; `full`; `auto`:
             the full size up to 2048 pixels, and 2048 above; or `blur`: that, its half and
             its quarter, in each place mostly the one where the network finds the most to correct.
@@ -158,7 +159,7 @@ class Deblurrer:
         """
         sides = (None if view is None else _photograph_of(view) for view in (left, right))
         _require_strength(strength)
-        renditions = self._renditions(_photograph_of(image), *sides)
+        renditions = self._renditions(_photograph_of(image), *sides, strength=strength)
         if strength == 0:
             return image.copy()
         return renditions[0].corrected(self.infer(renditions), strength).pixels
@@ -173,8 +174,8 @@ class Deblurrer:
     ) -> Photograph:
         """Deblur a photograph that was read from a file.
 
-        The network sees it in sRGB, with colours flown over what is transparent; its correction is
-        added in the photograph's own colour space.
+        The network sees it in sRGB, with transparent parts filled from the visible colours around
+        them; its correction is added in the photograph's own colour space.
 
         Args:
             photograph: the photograph.
@@ -187,7 +188,7 @@ class Deblurrer:
             ValueError: the strength is none.
         """
         _require_strength(strength)
-        renditions = self.renditions(photograph, left=left, right=right)
+        renditions = self.renditions(photograph, strength, left=left, right=right)
         if strength == 0:
             return photograph
         return renditions[0].corrected(self.infer(renditions), strength)
@@ -195,6 +196,8 @@ class Deblurrer:
     def renditions(
         self,
         photograph: Photograph,
+        strength: float = 1.0,
+        /,
         *,
         left: Photograph | None = None,
         right: Photograph | None = None,
@@ -206,6 +209,7 @@ class Deblurrer:
 
         Args:
             photograph: the photograph.
+            strength: part of the correction that will be applied; less than all takes more memory.
             left: left dual-pixel view, of the same size; for a dual-pixel model only.
             right: right dual-pixel view, of the same size; for a dual-pixel model only.
 
@@ -213,7 +217,7 @@ class Deblurrer:
             IfanError: the views are not what the model needs, or memory does not suffice.
         """
         with naming(photograph.path):
-            return self._renditions(photograph, left, right)
+            return self._renditions(photograph, left, right, strength=strength)
 
     def infer(self, renditions: list[Rendition]) -> Array:
         """Run the network.
@@ -229,7 +233,8 @@ class Deblurrer:
         """
         with naming(renditions[0].path):
             views = [rendition.view for rendition in renditions]
-            room = self._budget.for_network(self._network(), renditions)
+            network = self._network()
+            room = self._budget.for_network(network, renditions, blends=self._seeks_blur)
             deblurred = self._run(views, room)
             if self._seeks_blur:
                 return self._corrected_for_blur(views, deblurred, room)
@@ -246,14 +251,18 @@ class Deblurrer:
 
         Args:
             views: HxWx3.
-            deblurred: what the network makes of the first view at its own size.
+            deblurred: what the network makes of the first view at its own size; it becomes the
+                result.
             room: for the network.
         """
-        corrections = [deblurred - views[0]]
+        deblurred -= views[0]
+        corrections = [deblurred]
         for size in sizes_for_blur(*views[0].shape[:2])[1:]:
             smaller = [resized(view, *size) for view in views]
             corrections.append(self._run(smaller, room) - smaller[0])
-        return np.asarray(views[0] + blended(corrections), np.float32)
+        result = blended(corrections)
+        result += views[0]
+        return result
 
     def defocus_map(
         self, image: Image, *, left: Image | None = None, right: Image | None = None
@@ -409,7 +418,7 @@ class Deblurrer:
     ) -> Array:
         renditions = self._renditions(photograph, left, right)
         height, width = renditions[0].view.shape[:2]
-        room = self._budget.for_network(self._network(), renditions)
+        room = self._budget.for_network(self._network(), renditions, wanted="disparity")
         views = [rendition.view for rendition in renditions]
         cells = self._network().disparity(_planes(views, _MAP_MARGIN), room)[0, 0]
         _require_finite(cells)
@@ -420,7 +429,12 @@ class Deblurrer:
         return resized(disparity[rows, columns], photograph.height, photograph.width)
 
     def _renditions(
-        self, photograph: Photograph, left: Photograph | None, right: Photograph | None
+        self,
+        photograph: Photograph,
+        left: Photograph | None,
+        right: Photograph | None,
+        *,
+        strength: float = 1.0,
     ) -> list[Rendition]:
         """Return the views as the network is to see them, known to fit it and into memory."""
         from ifan.images import Rendition
@@ -436,7 +450,7 @@ class Deblurrer:
         size = height, width
         if self._working_size is not None:
             size = tiling.fitted_size(height, width, self._working_size)
-        self._budget.require(views, size, self._loaded)
+        self._budget.require(views, size, self._loaded, strength=strength, blends=self._seeks_blur)
         return [Rendition(view, *size) for view in views]
 
 

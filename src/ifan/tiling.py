@@ -82,6 +82,17 @@ def tiles(height: int, width: int, halo: int, most: int) -> Iterator[Tile]:
     return (Tile(row, column) for row in rows for column in columns)
 
 
+def least_tile(height: int, width: int, halo: int) -> int:
+    """Return the cells of the smallest tile that `tiles` can make.
+
+    Args:
+        height: height of the map in cells.
+        width: width of the map in cells.
+        halo: as for `tiles`.
+    """
+    return min(height, 2 * halo + 1) * min(width, 2 * halo + 1)
+
+
 def spans(length: int, size: int, halo: int) -> Iterator[Span]:
     """Cover a line of cells with tiles of one size.
 

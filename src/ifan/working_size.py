@@ -60,27 +60,37 @@ def blended(corrections: list[Array]) -> Array:
     blur. The weight of each is the square of its mean square around the place.
 
     Args:
-        corrections: HxWx3 float32, that at the largest size first.
+        corrections: HxWx3 float32, that at the largest size first. That one becomes the result,
+            which spares memory.
 
     Returns:
         HxWx3 float32, of the size of the first.
     """
-    height, width = corrections[0].shape[:2]
+    whole, *smaller = corrections
+    height, width = whole.shape[:2]
     places = max(1, height // _PLACE), max(1, width // _PLACE)
     strengths = np.stack([_strength(each, *places) for each in corrections])
-    whole, total = np.zeros_like(corrections[0]), np.zeros((height, width, 1), np.float32)
-    for each, weights in zip(corrections, strengths / strengths.sum(axis=0), strict=True):
-        # Enlarging overshoots, and less than nothing of a correction would be its opposite.
-        weight = np.maximum(resized(weights, height, width), 0)[..., None]
-        whole += weight * resized(each, height, width)
+    first, *others = strengths / strengths.sum(axis=0)
+    total = _enlarged(first, height, width)
+    whole *= total[..., None]
+    for each, weights in zip(smaller, others, strict=True):
+        weight = _enlarged(weights, height, width)
+        for channel in range(3):
+            whole[..., channel] += weight * resized(each[..., channel], height, width)
         total += weight
-    whole /= total
+    whole /= total[..., None]
     return whole
+
+
+def _enlarged(weights: Array, height: int, width: int) -> Array:
+    """Enlarge weights, which overshoots: less than nothing of a correction is its opposite."""
+    weight = resized(weights, height, width)
+    return np.maximum(weight, 0, out=weight)
 
 
 def _strength(correction: Array, rows: int, columns: int) -> Array:
     """Return the square of the mean square of a correction in each place."""
-    mean_square = np.square(correction).mean(axis=2, dtype=np.float32)
+    mean_square = np.einsum("yxc,yxc->yx", correction, correction) / np.float32(3)
     for axis, count in enumerate((rows, columns)):
         begins = np.arange(count) * mean_square.shape[axis] // count
         widths = np.diff(begins, append=mean_square.shape[axis]).astype(np.float32)

@@ -57,8 +57,8 @@ def test_version_and_what_can_be_done(ifan):
         ("data download", "--root --address --sha256 --keep"),
         (
             "evaluate",
-            "--data --root --model -m --predictions --compare --protocol --bits --log-root --mode"
-            " --engine --precision --again --alone",
+            "--data --root --split --model -m --predictions --compare --protocol --bits --log-root"
+            " --mode --engine --precision --again --alone",
         ),
         (
             "data simulate",
@@ -111,3 +111,9 @@ def test_the_doctor_says_what_is_here_and_what_will_be_used(ifan, monkeypatch, f
         f"used by default: ifan-s with {choice.engine} on {choice.device} in {choice.precision}, "
         f"because {choice.reason}"
     )
+
+
+def test_the_doctor_tells_the_memory_that_a_container_leaves(monkeypatch, capsys):
+    monkeypatch.setattr("ifan.engines.memory.available_memory", lambda: 1_234_000_000)
+    doctor()
+    assert "memory: 1.2 GB free of " in capsys.readouterr().out

@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from ifan.engines import Choice, compiled, open_engine
+from ifan.engines.openvino import OpenVINOEngine
+from ifan.engines.staged import StagedNetwork
 from ifan.models import export_onnx
 from ifan.networks import IFAN
 
@@ -66,6 +68,32 @@ def test_what_is_damaged_is_compiled_anew(deblurred, tmp_path, damage):
 def test_a_folder_that_cannot_be_is_done_without(deblurred, tmp_path):
     (tmp_path / "file").write_bytes(b"")
     assert np.array_equal(deblurred(tmp_path / "file" / "folder"), deblurred(None))
+
+
+def test_the_next_picture_finds_all_graphs_that_a_large_one_at_several_sizes_needs(
+    graph, tmp_path, monkeypatch
+):
+    engine = OpenVINOEngine(graph, "fp32", tmp_path)
+    network = StagedNetwork(engine, width=1, iterations=1)
+    asked = []
+    find = engine._kept.compiled
+    monkeypatch.setattr(engine._kept, "compiled", lambda *of: asked.append(of) or find(*of))
+    for _ in range(2):
+        for side in (8 * 70, 8 * 35, 8 * 17):
+            view = np.zeros((1, 3, side, side), np.float32)
+            room = engine.memory.whole * (8 * 70) ** 2 - 1  # for all but the largest
+            network.deblur((view,), room)
+    assert len(asked) == 6
+
+
+def test_no_more_than_four_whole_networks_stay_in_memory(graph, monkeypatch):
+    engine = OpenVINOEngine(graph, "fp32")
+    asked = []
+    find = engine._kept.compiled
+    monkeypatch.setattr(engine._kept, "compiled", lambda *of: asked.append(of) or find(*of))
+    for side in (16, 24, 32, 40, 40, 24, 48, 24, 16):
+        engine.run({"center": np.zeros((1, 3, side, side), np.float32)}, ("deblurred",))
+    assert len(asked) == 6  # the five sizes, and again the one not used for longest
 
 
 def test_only_the_latest_are_kept(deblurred, tmp_path, monkeypatch):

@@ -75,12 +75,20 @@ def test_other_errors_are_not_taken_for_it():
 
 
 @pytest.fixture
-def control_group(tmp_path, monkeypatch):
+def machine(tmp_path, monkeypatch):
     """Where a machine with 3 GB free says what this process may have; says nothing at first."""
     free = SimpleNamespace(available=3_000_000_000)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
-    monkeypatch.setattr(memory, "_CONTROL_GROUP", tmp_path)
+    monkeypatch.setattr(memory, "_CONTROL_GROUPS", tmp_path / "groups")
+    monkeypatch.setattr(memory, "_OWN_GROUPS", tmp_path / "own")
     return tmp_path
+
+
+def limit_group(group, limit, used, files=0):
+    group.mkdir(parents=True, exist_ok=True)
+    (group / "memory.max").write_text(f"{limit}\n")
+    (group / "memory.current").write_text(f"{used}\n")
+    (group / "memory.stat").write_text(f"anon 5\ninactive_file {files}\nslab 7\n")
 
 
 @pytest.mark.parametrize(
@@ -94,12 +102,32 @@ def control_group(tmp_path, monkeypatch):
         ("max", 500_000_000, 0, 3_000_000_000),
     ],
 )
-def test_a_container_may_have_less_than_the_machine(control_group, limit, used, files, available):
+def test_a_container_may_have_less_than_the_machine(machine, limit, used, files, available):
     assert available_memory() == 3_000_000_000
-    (control_group / "memory.max").write_text(f"{limit}\n")
-    (control_group / "memory.current").write_text(f"{used}\n")
-    (control_group / "memory.stat").write_text(f"anon 5\ninactive_file {files}\nslab 7\n")
+    (machine / "own").write_text("0::/\n")
+    limit_group(machine / "groups", limit, used, files)
     assert available_memory() == available
+
+
+@pytest.mark.parametrize("limited", [".", "user.slice", "user.slice/a.scope"])
+def test_what_limits_its_group_or_one_around_it_limits_a_process(machine, limited):
+    (machine / "own").write_text("0::/user.slice/a.scope\n")
+    for group in ("user.slice", "user.slice/a.scope", "user.slice/a.scope/of-others"):
+        limit_group(machine / "groups" / group, "max", 5)
+    limit_group(machine / "groups/user.slice/a.scope/of-others", 1_000, 5)
+    limit_group(machine / "groups" / limited, 2_000_000_000, 500_000_000)
+    assert available_memory() == 1_500_000_000
+
+
+@pytest.mark.parametrize("folder", ["docker/1a", "."], ids=["on the machine", "in a container"])
+def test_groups_of_the_first_version_limit_it_too(machine, folder):
+    (machine / "own").write_text("5:cpu,memory:/docker/1a\n1:name=systemd:/\n0::/\n")
+    group = machine / "groups" / "memory" / folder
+    group.mkdir(parents=True)
+    (group / "memory.limit_in_bytes").write_text("2000000000\n")
+    (group / "memory.usage_in_bytes").write_text("1000000000\n")
+    (group / "memory.stat").write_text("inactive_file 7\ntotal_inactive_file 300000000\n")
+    assert available_memory() == 1_300_000_000
 
 
 def test_a_tile_of_features_is_told_in_pixels():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ifan.engines import Choice, open_engine
+from ifan.engines import Choice, Memory, open_engine
 from ifan.engines.selection import precisions
 from ifan.engines.staged import (
     DECODER_HALO,
@@ -177,7 +178,56 @@ def test_where_no_part_is_small_enough_it_ends(tmp_path):
     staged = Staged(tmp_path, "torch")
     views = staged.picture(8 * 100, 8 * 110)
     hopeless = StagedNetwork(Stingy(staged.engine, 100), WIDTH, ITERATIONS)
-    with pytest.raises(OutOfMemoryError, match="880x800 pixels need more memory"):
+    with pytest.raises(OutOfMemoryError, match="880x800 pixels need at least"):
         hopeless.deblur(views, ENDLESS)
     with pytest.raises(OutOfMemoryError, match="smaller --working-size"):
         staged.staged.deblur(views, 1000)
+
+
+class Idle:
+    """An engine that only counts how often it would have had to work."""
+
+    memory = Memory(whole=18, encode=13, predict=4.5, apply=6.5, decode=17.5, feature=0.25)
+    runs = 0
+
+    def run(self, given, wanted):
+        self.runs += 1
+        name, array = next(iter(given.items()))
+        height, width = array.shape[-2:]
+        cells = (height // CELL, width // CELL) if name == "center" else (height, width)
+        pixels = tuple(CELL * side for side in cells)
+        return [
+            np.zeros((1, 3, *pixels) if name == "deblurred" else (1, 1, *cells), np.float32)
+            for name in wanted
+        ]
+
+    def release(self):
+        pass
+
+
+@pytest.fixture
+def large():
+    """A view whose third stage needs more room for a tile than the ones before."""
+    return (np.zeros((1, 3, 8 * 120, 8 * 125), np.float32),)
+
+
+def test_what_has_no_room_in_some_stage_is_refused_before_the_first_tile(large):
+    engine = Idle()
+    network = StagedNetwork(engine, 32, iterations=44)
+    least = network.least_room(8 * 120, 8 * 125, "deblurred")
+    with pytest.raises(OutOfMemoryError, match=r"1000x960 .* at least 0\.17 GB") as error:
+        network.deblur(large, least - 1e6)
+    assert "0.16 GB may be taken" in str(error.value)
+    assert not engine.runs
+    assert network.deblur(large, least + 1).shape == large[0].shape
+
+
+def test_work_that_is_many_times_the_picture_is_told_once(large, caplog):
+    network = StagedNetwork(Idle(), 32, iterations=44)
+    least = network.least_room(8 * 120, 8 * 125, "deblurred")
+    network.deblur(large, 2 * least)
+    assert not caplog.text
+    for _ in range(2):
+        network.deblur(large, 1.01 * least)
+    (record,) = caplog.records
+    assert re.match("1000x960 pixels: .* computed [0-9]+ times over; ", record.getMessage())

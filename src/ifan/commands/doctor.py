@@ -35,13 +35,14 @@ def doctor() -> None:
     import psutil
 
     from ifan.engines import selection
+    from ifan.engines.memory import available_memory
     from ifan.models import store
 
-    memory = psutil.virtual_memory()
+    total = psutil.virtual_memory().total
     typer.echo(f"ifan {__version__}, Python {platform.python_version()}, {platform.platform()}")
     typer.echo(f"processor: {os.cpu_count()} logical cores")
     typer.echo(
-        f"memory: {memory.available / 1e9:.1f} GB free of {memory.total / 1e9:.1f} GB\n\nengines:"
+        f"memory: {available_memory() / 1e9:.1f} GB free of {total / 1e9:.1f} GB\n\nengines:"
     )
     for name in selection.ENGINES:
         typer.echo(f"  {_engine_line(name)}")

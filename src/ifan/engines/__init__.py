@@ -1,7 +1,8 @@
 """What runs a network: OpenVINO, PyTorch or ONNX Runtime behind one small protocol.
 
 An engine knows arrays, not pictures: it takes views whose height and width are multiples of 8 and
-gives what the network gives. Padding, clipping and scaling are `ifan.deblurrer`'s work.
+gives what the network gives. Padding is `ifan.engines.staged`'s work, clipping and scaling are
+`ifan.images.rendition`'s.
 """
 
 from __future__ import annotations

@@ -18,8 +18,9 @@ from ifan.errors import OutputError
 from ifan.files import make_folder, remove_leftovers, write_atomically
 
 _SUFFIX = ".compiled"
-_KEPT_FILES = 12
-"""Each is about the size of the model's file."""
+_KEPT_FILES = 24
+"""Enough for large pictures of some sizes, see `ifan.engines.openvino`. Each is about the size of
+the model's file, or of the part of it that a stage needs."""
 
 
 class CompiledGraphs:

@@ -26,8 +26,11 @@ _MEMORY = {
     "fp16": Memory(whole=12.5, encode=7.5, predict=2.8, apply=4, decode=12, feature=0.125),
 }
 
-_KEPT_GRAPHS = 4
-"""Compiled graphs kept: a large picture needs four, one a stage."""
+_STAGES = 4
+_KEPT_STAGES = 4 * _STAGES
+"""Compiled graphs kept, in stages of the network, as each holds the weights of its own: four whole
+networks. A large picture needs one network in stages, and at the working size `blur` a whole one
+more for each smaller size."""
 
 
 class OpenVINOEngine:
@@ -100,7 +103,7 @@ class OpenVINOEngine:
     ) -> Any:
         compiled = self._compiled.pop(key, None)
         if compiled is None:
-            if len(self._compiled) >= _KEPT_GRAPHS:
+            while self._compiled and sum(map(_stages, (*self._compiled, key))) > _KEPT_STAGES:
                 del self._compiled[next(iter(self._compiled))]  # the one not used for longest
             compiled = self._kept.compiled(str(key), lambda: self._part(shapes, wanted))
         self._compiled[key] = compiled
@@ -140,6 +143,13 @@ class OpenVINOEngine:
             # NumPy has no bfloat16; what the bits mean is said here.
             return openvino.Tensor(array, openvino.Shape(array.shape), self._feature_type)
         return openvino.Tensor(array, shared_memory=True)
+
+
+def _stages(key: tuple[Any, ...]) -> int:
+    """Return how many stages of the network a compiled graph has."""
+    shapes, wanted = key
+    names = {*dict(shapes), *wanted}
+    return _STAGES if names.isdisjoint(FEATURES) else 1
 
 
 def _source(model: Any, name: str) -> Any:

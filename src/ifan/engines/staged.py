@@ -10,17 +10,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from threading import Lock
-from typing import Any, cast
+from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ifan.engines import VIEWS, Array, Engine, Views
-from ifan.engines.memory import REMEDY
+from ifan.engines.memory import REMEDY, shortage
 from ifan.errors import OutOfMemoryError
-from ifan.tiling import CELL, margins, tiles
+from ifan.tiling import CELL, Tile, least_tile, margins, tiles
 
 Named = Mapping[str, NDArray[Any]]
+Wanted: TypeAlias = Literal["deblurred", "disparity"]
 
 ENCODER_HALO = 5
 PREDICTOR_HALO = 30
@@ -37,7 +38,29 @@ width 16, took less time per pixel of the picture than others."""
 _FEATURES = 3
 """Features that are kept at a time, of 4*width channels each."""
 
+_OFTEN = 2.5
+"""How often what is at 1/8 of the size may be computed for the halos of tiles before it is said."""
+
 _LOG = logging.getLogger("ifan")
+
+
+class _Stage(NamedTuple):
+    """What goes tile by tile.
+
+    Attributes:
+        given: names of what it reads.
+        wanted: names of what it computes.
+        halo: how far it sees, in cells.
+        memory: bytes for each pixel of a tile and each channel of the network's width.
+    """
+
+    given: tuple[str, ...]
+    wanted: tuple[str, ...]
+    halo: int
+    memory: float
+
+
+_Plan: TypeAlias = list[tuple[_Stage, list[Tile]]]
 
 
 def filter_halo(iterations: int) -> int:
@@ -62,6 +85,7 @@ class StagedNetwork:
         self._width = width
         self._iterations = iterations
         self._lock = Lock()
+        self._has_said_often = False
 
     def deblur(self, views: Views, room: float) -> Array:
         """Return the all-in-focus picture, 1x3xHxW, not clipped.
@@ -91,77 +115,113 @@ class StagedNetwork:
         """Return the memory that the features between the stages take, of so many pixels."""
         return _FEATURES * self._engine.memory.feature * self._width * pixels
 
+    def least_room(self, height: int, width: int, wanted: Wanted) -> float:
+        """Return the least bytes of memory in which a picture can be done.
+
+        Args:
+            height: of the picture in pixels.
+            width: of the picture in pixels.
+            wanted: `deblurred` or `disparity`.
+        """
+        cells = _cells(height, width)
+        stages = self._stages(wanted)
+        tile = max(stage.memory * least_tile(*cells, stage.halo) for stage in stages)
+        staged = self.features_bytes(height * width) + tile * self._width * CELL**2
+        return min(self._whole_bytes(height * width), staged)
+
     def release(self) -> None:
         """Give back the memory that is kept for the next picture, once none is being run."""
         with self._lock:
             self._engine.release()
 
-    def _within(self, room: float, views: Views, wanted: str) -> Array:
+    def _whole_bytes(self, pixels: int) -> float:
+        return self._engine.memory.whole * self._width * pixels
+
+    def _within(self, room: float, views: Views, wanted: Wanted) -> Array:
         """Run within the room, or in less and less where even that is not there."""
         given = dict(zip(VIEWS, views, strict=False))
         height, width = views[0].shape[-2:]
-        whole = self._engine.memory.whole * self._width * height * width
+        whole = self._whole_bytes(height * width)
         features = self.features_bytes(height * width)
         with self._lock:
             while True:
+                plan = None if whole <= room else self._planned(height, width, wanted, room)
                 try:
-                    if whole <= room:
+                    if plan is None:
                         return self._whole(given, wanted)
-                    return self._staged(given, wanted, room - features)
-                except _NoRoomError as error:
-                    raise OutOfMemoryError(
-                        "network",
-                        f"{width}x{height} pixels need more memory than the "
-                        f"{max(0.0, room) / 1e9:.1f} GB that the network may take",
-                        REMEDY,
-                    ) from error
+                    return self._staged(given, plan)[wanted]
                 except OutOfMemoryError as error:
                     self._engine.release()
                     _LOG.warning("%s: going on in smaller parts", error.reason)
                     room = features + (min(room, whole) - features) / 2
 
     def _whole(self, views: Named, wanted: str) -> Array:
-        cells = _cells(views)
+        cells = _cells(*views["center"].shape[-2:])
         everything = slice(0, cells[0]), slice(0, cells[1])
         continued = {name: _cut_view(view, *everything) for name, view in views.items()}
         return cast("Array", self._engine.run(continued, (wanted,))[0])
 
-    def _staged(self, views: Named, wanted: str, room: float) -> Array:
-        """Run stage by stage, with room for one tile at a time."""
-        cells = _cells(views)
+    def _stages(self, wanted: Wanted) -> list[_Stage]:
         memory = self._engine.memory
         if wanted == "disparity":
-            given = self._tiled(cells, views, ("encoded",), ENCODER_HALO, room / memory.encode)
-            given = self._tiled(cells, given, (wanted,), DISPARITY_HALO, room / memory.predict)
-        else:
-            features = "encoded", "defocused"
-            given = self._tiled(cells, views, features, ENCODER_HALO, room / memory.encode)
-            defocused = given.pop("defocused")
-            feature = ("filter_feature",)
-            given = self._tiled(cells, given, feature, PREDICTOR_HALO, room / memory.predict)
-            given["defocused"] = defocused
-            halo = filter_halo(self._iterations)
-            given = self._tiled(cells, given, ("bottleneck",), halo, room / memory.apply)
-            given["center"] = views["center"]
-            given = self._tiled(cells, given, (wanted,), DECODER_HALO, room / memory.decode)
-        return given[wanted]
+            return [
+                _Stage(VIEWS, ("encoded",), ENCODER_HALO, memory.encode),
+                _Stage(("encoded",), ("disparity",), DISPARITY_HALO, memory.predict),
+            ]
+        applied = "filter_feature", "defocused"
+        return [
+            _Stage(VIEWS, ("encoded", "defocused"), ENCODER_HALO, memory.encode),
+            _Stage(("encoded",), ("filter_feature",), PREDICTOR_HALO, memory.predict),
+            _Stage(applied, ("bottleneck",), filter_halo(self._iterations), memory.apply),
+            _Stage(("bottleneck", "center"), ("deblurred",), DECODER_HALO, memory.decode),
+        ]
+
+    def _planned(self, height: int, width: int, wanted: Wanted, room: float) -> _Plan:
+        """Cut a picture into tiles for each stage, with room for one at a time.
+
+        Raises:
+            OutOfMemoryError: there is none for the smallest tile of some stage.
+        """
+        cells = _cells(height, width)
+        room_for_tile = room - self.features_bytes(height * width)
+        try:
+            plan = [
+                (stage, list(tiles(*cells, stage.halo, self._most_cells(stage, room_for_tile))))
+                for stage in self._stages(wanted)
+            ]
+        except ValueError as error:
+            least = self.least_room(height, width, wanted)
+            reason = shortage(height, width, least, room)
+            raise OutOfMemoryError("network", reason, REMEDY) from error
+        often = _times_computed(plan, cells)
+        if often > _OFTEN and not self._has_said_often:
+            self._has_said_often = True
+            said = "%dx%d pixels: in so little memory most is computed %.0f times over; %s"
+            _LOG.warning(said, width, height, often, REMEDY)
+        return plan
+
+    def _most_cells(self, stage: _Stage, room: float) -> int:
+        """Return how many cells a tile may have."""
+        pixels = room / stage.memory / self._width
+        if stage.halo <= DECODER_HALO:  # small tiles with wide halos compute too much twice
+            pixels = min(pixels, _MOST_VALUES / self._width)
+        return int(pixels / CELL**2)
+
+    def _staged(self, views: Named, plan: _Plan) -> Named:
+        """Run stage by stage, and return what the last one gives."""
+        cells = _cells(*views["center"].shape[-2:])
+        features: dict[str, NDArray[Any]] = {}
+        for stage, parts in plan:
+            # What is read here is read no more, but for the views.
+            given = {n: features.pop(n) for n in stage.given if n in features}
+            given |= {n: views[n] for n in stage.given if n in views}
+            features |= self._tiled(cells, given, stage.wanted, parts)
+        return features
 
     def _tiled(
-        self,
-        cells: tuple[int, int],
-        given: Named,
-        wanted: tuple[str, ...],
-        halo: int,
-        room: float,
+        self, cells: tuple[int, int], given: Named, wanted: tuple[str, ...], parts: list[Tile]
     ) -> dict[str, NDArray[Any]]:
-        """Do one stage, in tiles of as many pixels as a network of width 1 has room for."""
-        try:
-            pixels = room / self._width
-            if halo <= DECODER_HALO:  # small tiles with wide halos compute too much twice
-                pixels = min(pixels, _MOST_VALUES / self._width)
-            parts = tiles(*cells, halo, int(pixels / CELL**2))
-        except ValueError as error:
-            raise _NoRoomError from error
+        """Do one stage."""
         results: dict[str, NDArray[Any]] = {}
         for rows, columns in parts:
             read = {
@@ -180,9 +240,19 @@ class StagedNetwork:
         return results
 
 
-def _cells(views: Named) -> tuple[int, int]:
+def _times_computed(plan: _Plan, cells: tuple[int, int]) -> float:
+    """Return how often the stages that see far compute a cell, on average."""
+    covers = [parts for stage, parts in plan if stage.halo > DECODER_HALO]
+    computed = sum(
+        (rows.stop - rows.start) * (columns.stop - columns.start)
+        for parts in covers
+        for rows, columns in parts
+    )
+    return computed / (len(covers) * cells[0] * cells[1])
+
+
+def _cells(height: int, width: int) -> tuple[int, int]:
     """Return the height and width of the 1/8 map of a picture, continued as it needs."""
-    height, width = views["center"].shape[-2:]
     (_, below), (_, beside) = margins(height, width)
     return (height + below) // CELL, (width + beside) // CELL
 
@@ -203,7 +273,3 @@ def _cut_view(view: NDArray[Any], rows: slice, columns: slice) -> NDArray[Any]:
     if not any(missing):
         return part
     return np.pad(part, [(0, 0), (0, 0), *((0, side) for side in missing)], mode="reflect")
-
-
-class _NoRoomError(Exception):
-    """No tile is small enough."""

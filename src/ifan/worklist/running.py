@@ -175,7 +175,7 @@ class _Work:
             return None
         views = {"left": task.left, "right": task.right}
         sides = {name: self._photograph(path) for name, path in views.items() if path}
-        renditions = self._deblurrer.renditions(piece.photograph, **sides)
+        renditions = self._deblurrer.renditions(piece.photograph, self._strength, **sides)
         if self._strength == 0:
             piece.sharp = piece.photograph
         else:
