@@ -547,7 +547,9 @@ class TestRun:
         monkeypatch.setattr(running, "write_photograph", fails)
         tasks = plan([Path("photos/b.png"), Path("first.png")], Path("out"))
         found = self.outcomes(deblurrer, tasks)
-        reason = "photos/b.png: unexpected KeyError: 'slot'; show more with --debug"
+        reason = (
+            "photos/b.png: unexpected KeyError: 'slot'; see where with: ifan deblur FILE --debug"
+        )
         assert found == [("failed", reason), ("done", "")]
 
     def test_a_failure_holds_no_picture(self, deblurrer, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,65 @@ def test_a_file_that_no_batch_has_made_is_left_alone_unless_it_may_be_replaced(o
     (_, second, _) = Worker(order._replace(overwrite=True)).deblur(parcel)
     assert second.status == "done"
     assert written(order)["2.jpg"] != b"somebody's"
+
+
+@pytest.mark.parametrize("linked", ["2.jpg", "folder"])
+def test_no_link_in_the_target_leads_to_a_photograph_being_replaced(order, tmp_path, linked):
+    (tmp_path / "in/folder").mkdir()
+    shutil.copy(tmp_path / "in/2.jpg", tmp_path / "in/folder")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / linked).symlink_to(tmp_path / "in" / linked)
+    before = {entry.path: order.source.read(entry.path) for entry in order.source.entries()}
+    parcel = parcel_of(order)
+    records = Worker(order._replace(overwrite=True)).deblur(parcel)
+    (failed,) = (record for record in records if record.status == "failed")
+    assert failed.source.startswith(linked)
+    assert "leads to a photograph by a link" in failed.reason
+    assert failed.target_bytes is None, "it is no result of ours"
+    after = {entry.path: order.source.read(entry.path) for entry in order.source.entries()}
+    assert after == before
+
+
+def test_links_to_elsewhere_are_followed_and_a_target_in_the_source_is_one(order, tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "in/sharp").mkdir()
+    (tmp_path / "in/folder").mkdir()
+    (tmp_path / "in/2.jpg").rename(tmp_path / "in/folder/2.jpg")
+    (tmp_path / "in/sharp/folder").symlink_to(tmp_path / "disk")
+    inside = order._replace(target=open_storage(str(tmp_path / "in/sharp")), overwrite=True)
+    records = Worker(inside).deblur(parcel_of(inside))
+    assert [record.status for record in records] == ["done"] * 3
+    assert (tmp_path / "disk/2.jpg").exists()
+
+
+def test_a_large_file_that_is_no_picture_is_not_read_whole(order, tmp_path):
+    with (tmp_path / "in/2.jpg").open("r+b") as file:
+        file.write(b"disk")
+        file.truncate(1 << 40)
+    _, second, third = Worker(order).deblur(parcel_of(order))
+    assert (second.status, third.status) == ("failed", "done")
+    assert second.reason == "is not a picture"
+
+
+def test_what_has_no_room_is_refused_before_the_work_with_a_remedy_that_there_is(
+    order, tmp_path, monkeypatch
+):
+    clear = Image.new("RGBA", (80, 60), (90, 90, 90, 128))
+    clear.save(tmp_path / "in/1.jpg", "PNG")
+    pages = [Image.new("RGB", (80, 60), grey) for grey in ("black", "white")]
+    pages[0].save(tmp_path / "in/2.jpg", "TIFF", save_all=True, append_images=pages[1:])
+    (tmp_path / "in/3.jpg").unlink()
+    monkeypatch.setattr(Deblurrer, "infer", None)
+    first, second = Worker(order).deblur(parcel_of(order))
+    assert (first.reason, first.remedy, first.width) == (
+        "JPEG has no transparency",
+        "deblur it by ifan deblur --format png",
+        80,
+    )
+    assert (second.reason, second.remedy) == (
+        "has 2 pages",
+        "choose one by ifan deblur --page 1 to 2, or split it into a file a page",
+    )
 
 
 def test_a_photograph_that_went_away_fails_with_its_name(order, tmp_path):

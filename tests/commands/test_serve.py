@@ -2,6 +2,8 @@
 
 import socket
 
+import pytest
+
 EVERYWHERE = "0.0.0.0"  # noqa: S104, this is what the test is about
 
 
@@ -13,6 +15,12 @@ def test_it_is_refused_without_a_key_where_others_can_reach_it(ifan):
 def test_an_empty_key_is_no_key(ifan):
     said = ifan("serve", "--host", EVERYWHERE, "--port", "0", "--api-key", "", status=2).stderr
     assert "an --api-key is empty" in said
+
+
+@pytest.mark.parametrize("origin", ["*", "https://example.org/", "example.org", "null"])
+def test_what_is_no_origin_is_refused(ifan, origin):
+    said = ifan("serve", "--port", "0", "--allow-origin", origin, status=2).stderr
+    assert "is no origin; give scheme://host or scheme://host:port" in " ".join(said.split())
 
 
 def test_a_port_that_is_taken_is_named(ifan):

@@ -446,6 +446,12 @@ def test_a_list_of_contents_that_never_ends_takes_no_time():
     assert xmp.mended(endless, 1, 1) == endless
 
 
+@pytest.mark.parametrize("end", [b"</x>", b'<?xpacket end="w"?>'])
+def test_a_megabyte_of_white_space_takes_no_time(end):
+    empty = b"<x>" + b" " * 1_000_000 + end
+    assert xmp.mended(empty, 1, 1) == empty
+
+
 def test_the_rest_of_the_xmp_is_told_of(tmp_path, scene, caplog):
     Image.fromarray(scene).save(tmp_path / "a.jpg")
     rest = b"http://ns.adobe.com/xmp/extension/\0" + b"0" * 32 + struct.pack(">LL", 4, 0) + b"<x/>"

@@ -3,6 +3,7 @@ import re
 import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin
+from PIL.TiffImagePlugin import IFDRational
 
 from ifan.images import read_photograph, write_photograph
 
@@ -288,6 +289,32 @@ def test_a_density_that_only_exif_has_is_one(tmp_path, exiftool, scene, source):
     found = exiftool.read(tmp_path / "b.png")
     assert found["PNG-pHYs:PixelsPerUnitX"] == pytest.approx(240 / 0.0254, abs=1)
     assert found["PNG-pHYs:PixelsPerUnitY"] == pytest.approx(120 / 0.0254, abs=1)
+
+
+@pytest.mark.parametrize(("before", "after"), [(72, 300), (300, 300), (None, None)])
+def test_in_jpeg_exif_has_the_density_of_the_photograph(tmp_path, scene, before, after):
+    exif = Image.Exif()
+    exif[0x010F] = "Canon"
+    if before:
+        exif[0x011A] = exif[0x011B] = IFDRational(before)
+        exif[0x0128] = 2
+    block = exif.tobytes()
+    Image.fromarray(scene).save(tmp_path / "a.png", dpi=(300, 300), exif=block)
+    write_photograph(read_photograph(tmp_path / "a.png"), tmp_path / "b.jpg")
+    with Image.open(tmp_path / "b.jpg") as picture:
+        assert picture.info["dpi"] == (300, 300)
+        found = [picture.getexif().get(tag) for tag in (0x011A, 0x011B)]
+        assert found == ([pytest.approx(after, abs=0.01)] * 2 if after else [None] * 2)
+        # Where they agree, not a byte is another.
+        assert (picture.info["exif"] == block) == (before != 72)
+
+
+def test_in_jpeg_no_exif_is_made_for_a_density(tmp_path, scene):
+    Image.fromarray(scene).save(tmp_path / "a.png", dpi=(300, 300))
+    write_photograph(read_photograph(tmp_path / "a.png"), tmp_path / "b.jpg")
+    with Image.open(tmp_path / "b.jpg") as picture:
+        assert picture.info["dpi"] == (300, 300)
+        assert "exif" not in picture.info
 
 
 @pytest.mark.parametrize("target", ["jpg", "tif"])

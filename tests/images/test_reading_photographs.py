@@ -85,6 +85,12 @@ def test_not_a_picture(tmp_path, data, reason):
     assert f"{reason}; give a picture as JPEG, PNG, TIFF" in refusal(tmp_path / "a.jpg")
 
 
+def test_what_is_no_picture_is_not_read_whole(tmp_path):
+    with (tmp_path / "disk.raw").open("wb") as file:
+        file.truncate(1 << 40)
+    assert "disk.raw: is not a picture; give" in refusal(tmp_path / "disk.raw")
+
+
 @pytest.mark.parametrize(("kind", "name"), [("GIF", "GIF"), ("BMP", "BMP")])
 def test_pictures_of_other_formats(tmp_path, scene, kind, name):
     Image.fromarray(scene).save(tmp_path / "a.jpg", format=kind)

@@ -5,10 +5,12 @@ import json
 import os
 import queue
 import signal
+import socket
+import socketserver
 import subprocess
 import sys
 import threading
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -97,6 +99,52 @@ def with_settings(folder=None, **settings):
     """A server with limits that the command line does not offer; `folder` is for its files."""
     variables = {} if folder is None else {"TMPDIR": str(folder)}
     return started([sys.executable, "-c", _PROGRAM, json.dumps(settings)], **variables)
+
+
+class _Cutting(socketserver.BaseRequestHandler):
+    """A connection that breaks in the middle of the answer to what is to be cut."""
+
+    def handle(self):
+        is_cut = threading.Event()
+        with socket.create_connection(self.server.behind) as behind:
+            back = threading.Thread(target=self._answer, args=(behind, is_cut))
+            back.start()
+            while data := self.request.recv(1 << 16):
+                cuts = self.server.cuts
+                if cuts and cuts[0] in data:
+                    cuts.pop(0)
+                    is_cut.set()
+                behind.sendall(data)
+            behind.shutdown(socket.SHUT_WR)
+            back.join()
+
+    def _answer(self, behind, is_cut):
+        held = b""
+        while data := behind.recv(1 << 16):
+            held += data
+            if not is_cut.is_set():
+                self.request.sendall(held)
+                held = b""
+            elif held.partition(b"\r\n\r\n")[2]:
+                self.request.sendall(held[:-1])
+                break
+        with suppress(OSError):
+            self.request.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def cutting(server, cuts):
+    """The address of a proxy that breaks off answers to requests that hold these bytes, in turn.
+
+    Whoever waits may see by `cuts`, which becomes empty, that all were.
+    """
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Cutting) as proxy:
+        proxy.daemon_threads, proxy.block_on_close = True, False
+        address = httpx.URL(server.url)
+        proxy.behind, proxy.cuts = (address.host, address.port), cuts
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{proxy.server_address[1]}/"
+        proxy.shutdown()
 
 
 def picture(width=64, height=48, seed=1):

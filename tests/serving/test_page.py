@@ -7,7 +7,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from scipy import ndimage
-from servers import KEYS, encoded, picture
+from servers import KEYS, cutting, encoded, picture
 
 from ifan import Deblurrer
 
@@ -34,14 +34,14 @@ def visit(browser):
     """Opens the page; fails if it makes a fault, or asks another host for anything."""
     contexts, faults, hosts = [], [], set()
 
-    def opened(server, **options):
+    def opened(server, address=None, **options):
         context = browser.new_context(**{"viewport": DESKTOP, **options})
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname))
-        page.goto(server.url)
+        page.goto(address or server.url)
         return page
 
     yield opened
@@ -154,6 +154,35 @@ def test_zoom_to_full_size_is_a_pixel_for_a_pixel_and_can_be_moved(visit, server
     assert shown(page, "#after img") == fitting
 
 
+def test_in_a_pinch_what_is_under_a_finger_that_is_still_stays_there(visit, server, folder):
+    page = visit(server, has_touch=True)
+    page.set_input_files("#files", folder / "tall.jpg")
+    page.locator("#full:enabled").wait_for()
+    page.locator("#stage").focus()
+    for key in "1+++++":
+        page.keyboard.press(key)
+    stage = shown(page, "#stage")
+    still = stage["x"] + 300, stage["y"] + 200
+    touch = page.context.new_cdp_session(page)
+
+    def place_under_it():
+        box = shown(page, "#before img")
+        return [(still[0] - box["x"]) / box["width"], (still[1] - box["y"]) / box["height"]]
+
+    def fingers(kind, *places):
+        points = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(places)]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    before, width = place_under_it(), shown(page, "#before img")["width"]
+    fingers("touchStart", still)
+    for step in range(11):
+        kind = "touchMove" if step else "touchStart"
+        fingers(kind, still, (still[0] + 100 + 5 * step, still[1] + 100 + 5 * step))
+    fingers("touchEnd")
+    assert shown(page, "#before img")["width"] == pytest.approx(1.5 * width, rel=0.01)
+    assert place_under_it() == pytest.approx(before, abs=0.003)
+
+
 def test_strength_is_seen_at_once_and_is_that_of_the_download(visit, server, folder, tmp_path):
     page = visit(server)
     page.set_input_files("#files", folder / "photo.jpg")
@@ -252,6 +281,33 @@ def test_a_map_that_failed_is_in_the_way_of_nothing(visit, server, folder, tmp_p
     with Image.open(downloaded(page, tmp_path)) as sharp:
         assert sharp.format == kind
     assert page.locator("#notice").is_hidden()
+
+
+def test_a_connection_that_breaks_is_taken_up_again(visit, server, folder, tmp_path):
+    cuts = [b"/events", b"/events", b"/result"]
+    with cutting(server, cuts) as address:
+        page = visit(server, address)
+        page.set_input_files("#files", folder / "photo.jpg")
+        finished(page)
+        assert cuts == []
+        with Image.open(downloaded(page, tmp_path)) as sharp:
+            assert sharp.size == (240, 160)
+
+
+def test_what_a_broken_connection_has_ended_can_be_tried_again(visit, server, folder):
+    page = visit(server)
+    page.route("**/events", lambda route: route.abort())
+    page.set_input_files("#files", [folder / "photo.jpg", folder / "notes.txt"])
+    said = "photo.jpg: The server cannot be reached; look whether it runs"
+    page.locator("#notice-text", has_text=said).wait_for()
+    assert_accessible(page)
+    page.unroute("**/events")
+    page.click("#again")
+    finished(page)
+    # What is no picture will be none the next time.
+    page.click("#strip li:nth-child(2) button")
+    page.locator("#notice-text", has_text="is not a picture").wait_for()
+    assert page.locator("#again").is_hidden()
 
 
 def test_what_is_cancelled_once_it_is_sharp_stays(visit, server, folder, tmp_path):

@@ -16,9 +16,13 @@ from servers import encoded, events_of, large_picture, opened, picture, with_set
 
 from corpus import corpus
 from damage import damaged
+from ifan.engines.memory import REMEDY as MEMORY_REMEDY
+from ifan.errors import EngineError
 from ifan.serving.front import Front
 from ifan.serving.metrics import Metrics
 from ifan.serving.settings import Settings
+from ifan.serving.worker import refusal_of
+from ifan.worklist.faults import told
 
 TEXT = b"This is no picture at all, but a text. " * 10
 
@@ -34,6 +38,23 @@ def assert_problem(answer, status, kind=None):
     if kind is not None:
         assert problem["type"] == f"urn:ifan:{kind}"
     return problem
+
+
+@pytest.mark.parametrize(
+    "remedy",
+    [
+        told(MemoryError(), "image").remedy,
+        MEMORY_REMEDY,
+        "close other programs",
+        "give more --memory",
+    ],
+)
+def test_who_asks_is_not_told_to_close_programs_or_give_options(remedy):
+    refusal = refusal_of(EngineError("image", "memory ran out", remedy))
+    assert refusal["kind"] == "too-large"
+    assert refusal["remedy"].startswith("send a smaller one")
+    assert "programs" not in refusal["remedy"]
+    assert "--" not in refusal["remedy"]
 
 
 def assert_stands(client):

@@ -21,18 +21,31 @@ from ifan.deblurrer import Deblurrer
 from ifan.engines import Array
 from ifan.errors import EngineError, IfanError, ModelError, PictureError
 from ifan.images import (
+    LONGEST_SIGNATURE,
     MAX_PIXELS,
     Photograph,
     Rendition,
     decode_photograph,
     encode_photograph,
     output_format,
+    require_picture,
+    require_room_for,
 )
 from ifan.worklist.faults import forget_variables, told
 from ifan.worklist.overlap import Steps, one_by_one, overlapped
 
 MOST_DEATHS = 2
 """How often a worker may end while it is at a photograph alone before that one is given up."""
+
+_LARGE_BYTES = 100_000_000
+"""A file as large as this is looked at before it is read whole; in a store that costs a request."""
+
+# What `ifan deblur` is told, as one says it of a batch.
+_WORDS = {
+    "choose one by --page": "choose one by ifan deblur --page",
+    "write a .png or .tif (--format png)": "write a .png or .tif",
+    "write a .png or .tif": "deblur it by ifan deblur --format png",
+}
 
 
 class Order(NamedTuple):
@@ -184,20 +197,35 @@ class Worker:
 
     def _read_photograph(self, piece: _Piece) -> None:
         picture, order = piece.picture, self._order
+        if order.target.leads_to(picture.target, order.source, picture.source):
+            link = order.target.name(picture.target)
+            reason = f"has no place for its result: {link} leads to a photograph by a link"
+            raise _LinkError(self._name(picture), reason, "remove that link")
         if picture.target in piece.progress.foreign:
             reason = f"has no place for its result: {order.target.name(picture.target)} exists"
             raise _ForeignFileError(self._name(picture), reason, "--overwrite replaces it")
         name = self._name(picture)
+        data = self._content(picture)
+        piece.photograph = decode_photograph(data, name, max_pixels=order.max_pixels)
+        piece.width, piece.height = piece.photograph.width, piece.photograph.height
+        require_room_for(piece.photograph, order.target.name(picture.target))
+        if order.strength > 0:
+            piece.renditions = self._deblurrer.renditions(piece.photograph, order.strength)
+
+    def _content(self, picture: Picture) -> bytes:
+        """Return what is in the file of a photograph, which may be none."""
+        source, name = self._order.source, self._name(picture)
         try:
-            data = order.source.read(picture.source)
+            if picture.size >= _LARGE_BYTES:
+                with source.open(picture.source) as file:
+                    require_picture(file.read(LONGEST_SIGNATURE), name)
+            return source.read(picture.source)
+        except (PictureError, MemoryError):
+            raise
         except Exception as error:  # each store's package has errors of its own
             raise PictureError(
                 name, f"cannot be read ({said_by(error)})", "see that it is there, and run again"
             ) from error
-        piece.photograph = decode_photograph(data, name, max_pixels=order.max_pixels)
-        piece.width, piece.height = piece.photograph.width, piece.photograph.height
-        if order.strength > 0:
-            piece.renditions = self._deblurrer.renditions(piece.photograph)
 
     def _deblur(self, piece: _Piece) -> None:
         if piece.renditions:
@@ -245,7 +273,7 @@ class Worker:
 
     def _record(self, piece: _Piece, error: IfanError | None) -> Record:
         picture, size = piece.picture, piece.target_bytes
-        if error and not isinstance(error, _ForeignFileError):
+        if error and not isinstance(error, _ForeignFileError | _LinkError):
             size = self._size_of_result(picture)
         status = (
             "skipped" if isinstance(error, _ForeignFileError) else "failed" if error else "done"
@@ -264,7 +292,7 @@ class Worker:
             model=self._order.model,
             finished=time.time(),
             reason=error.reason if error else None,
-            remedy=error.remedy if error else None,
+            remedy=_remedy(error) if error else None,
             folder=self._order.source.place,
         )
 
@@ -282,6 +310,10 @@ class Worker:
 
 class _ForeignFileError(IfanError):
     """A file that no batch has made has the name of a result."""
+
+
+class _LinkError(IfanError):
+    """The name of a result leads to a photograph of the archive."""
 
 
 @dataclass
@@ -304,6 +336,14 @@ class _Piece:
         self.renditions.clear()
         self.deblurred = None
         self.__dict__.pop("photograph", None)
+
+
+def _remedy(error: IfanError) -> str:
+    """Return a remedy that there is for a photograph of a batch."""
+    remedy = error.remedy
+    for spoken, meant in _WORDS.items():
+        remedy = remedy.replace(spoken, meant)
+    return remedy
 
 
 def _go_through(records: Iterable[Record]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from ipaddress import ip_address
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 _MEGABYTE = 1_000_000
 _MAX_PIXELS = 100_000_000
+# As browsers send it.
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([^\s/?#@:*\[\]A-Z]+|\[[0-9a-f:.]+\])(:[0-9]+)?")
 _LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 _WELCOME = "ifan is served at http://{}:{}/ ; Ctrl-C stops it"
@@ -85,6 +88,10 @@ def serve(
     """Serve a web page and an HTTP API. Pictures are worked on in memory, and not kept."""
     if not all(api_keys or ()):
         raise typer.BadParameter("an --api-key is empty")
+    for origin in allow_origins or ():
+        if not _ORIGIN.fullmatch(origin):
+            reason = f"--allow-origin {origin} is no origin"
+            raise typer.BadParameter(f"{reason}; give scheme://host or scheme://host:port alone")
     with stopping.deferred():
         running, settings_type = _imported()
     with running.listen(host, port) as listening:

@@ -8,6 +8,7 @@ from ifan.images.comparison import side_by_side
 from ifan.images.formats import (
     FORMATS,
     INPUT_SUFFIXES,
+    LONGEST_SIGNATURE,
     OUTPUT_SUFFIXES,
     PictureFormat,
     format_of_file,
@@ -16,7 +17,7 @@ from ifan.images.formats import (
 from ifan.images.geometry import resize
 from ifan.images.metadata import Metadata
 from ifan.images.photograph import WHITE, Photograph
-from ifan.images.reading import MAX_PIXELS, decode_photograph, read_photograph
+from ifan.images.reading import MAX_PIXELS, decode_photograph, read_photograph, require_picture
 from ifan.images.rendition import Rendition
 from ifan.images.writing import (
     encode_photograph,
@@ -29,6 +30,7 @@ from ifan.images.writing import (
 __all__ = [
     "FORMATS",
     "INPUT_SUFFIXES",
+    "LONGEST_SIGNATURE",
     "MAX_PIXELS",
     "OUTPUT_SUFFIXES",
     "WHITE",
@@ -44,6 +46,7 @@ __all__ = [
     "is_picture_name",
     "output_format",
     "read_photograph",
+    "require_picture",
     "require_room_for",
     "resize",
     "side_by_side",

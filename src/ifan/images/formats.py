@@ -153,7 +153,8 @@ _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIC_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"}
 _HEIC_BRANDS |= {b"mif1", b"msf1"}
 
-_LONGEST_SIGNATURE = 1024
+LONGEST_SIGNATURE = 1024
+"""So many bytes tell what a file is."""
 
 # Formats that are not read, so that the refusal can name them: offset, bytes there, name.
 _STRANGERS = (
@@ -187,14 +188,14 @@ def format_of_file(path: Path) -> PictureFormat | None:
         if not path.is_file():  # a pipe would make us wait
             return None
         with path.open("rb") as file:
-            return recognise(file.read(_LONGEST_SIGNATURE))
+            return recognise(file.read(LONGEST_SIGNATURE))
     except OSError:
         return None
 
 
 def _iso_media(data: bytes) -> PictureFormat | None:
     """Tell AVIF from HEIC by the brands of the file: the major one, and the compatible ones."""
-    size = min(int.from_bytes(data[:4], "big"), _LONGEST_SIGNATURE)
+    size = min(int.from_bytes(data[:4], "big"), LONGEST_SIGNATURE)
     brands = {data[8:12], *(data[at : at + 4] for at in range(16, size - 3, 4))}
     if brands & _AVIF_BRANDS:
         return FORMATS["AVIF"]

@@ -19,7 +19,14 @@ import pyvips
 from ifan.errors import PictureError
 from ifan.images import colour, exif, heif, icc, jpeg, jpegxl, metadata, png, raw, tiff, webp
 from ifan.images.errors import DecodingError
-from ifan.images.formats import FORMAT_NAMES, FORMATS, PictureFormat, describe_stranger, recognise
+from ifan.images.formats import (
+    FORMAT_NAMES,
+    FORMATS,
+    LONGEST_SIGNATURE,
+    PictureFormat,
+    describe_stranger,
+    recognise,
+)
 from ifan.images.libvips import explain, forget_errors, has_operation, listening, to_array
 from ifan.images.metadata import Metadata
 from ifan.images.photograph import Photograph
@@ -121,7 +128,10 @@ def read_photograph(
     try:
         if not (Path(path).is_file() or Path(path).is_dir()) and Path(path).exists():
             raise PictureError(path, "is no regular file", f"give a picture as {FORMAT_NAMES}")
-        data = Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            require_picture(file.read(LONGEST_SIGNATURE), path)
+            file.seek(0)
+            data = file.read()
     except FileNotFoundError as error:
         raise PictureError(path, "does not exist", "check the name") from error
     except IsADirectoryError as error:
@@ -132,6 +142,21 @@ def read_photograph(
         reason = f"cannot be read ({error.strerror or error})"
         raise PictureError(path, reason, "check the name and the disk") from error
     return decode_photograph(data, path, page=page, max_pixels=max_pixels)
+
+
+def require_picture(start: bytes, path: Name) -> None:
+    """Refuse a file that is in none of `FORMATS`, before it is read whole: it may be of any size.
+
+    Args:
+        start: its first `LONGEST_SIGNATURE` bytes.
+        path: what to call it in messages.
+
+    Raises:
+        PictureError: no reader could be meant for it.
+    """
+    if recognise(start) is None and not raw.recognises(start):
+        reason = describe_stranger(start) if start else "is empty"
+        raise PictureError(path, reason, f"give a picture as {FORMAT_NAMES}")
 
 
 def decode_photograph(
@@ -207,10 +232,10 @@ def _photograph(
 
 
 def _recognised(data: bytes, path: Name) -> PictureFormat:
-    picture_format = FORMATS["RAW"] if raw.recognises(data) else recognise(data)
-    if picture_format is None:
-        reason = describe_stranger(data) if data else "is empty"
-        raise PictureError(path, reason, f"give a picture as {FORMAT_NAMES}")
+    require_picture(data, path)
+    picture_format = recognise(data)
+    if picture_format is None or raw.recognises(data):
+        return FORMATS["RAW"]
     return picture_format
 
 

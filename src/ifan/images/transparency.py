@@ -35,16 +35,16 @@ def filled(colours: Values, alpha: Values) -> Values:
     """
     # Squared, so that what hardly shows hardly counts beside what does.
     weight: Values = np.minimum(alpha / _SEEN, 1) ** 2
-    return _flown(colours, weight)
+    return _filled_from_coarser(colours, weight)
 
 
-def _flown(colours: Values, weight: Values) -> Values:
+def _filled_from_coarser(colours: Values, weight: Values) -> Values:
     """Blend in, where the weight is below 1, the same at half the size, and so on."""
     if weight.size == 1 or weight.min() == 1 or weight.max() == 0:
         return colours
     height, width = weight.shape
     half = (height + 1) // 2, (width + 1) // 2
-    coarse = _flown(*_halved(colours, weight, half))
+    coarse = _filled_from_coarser(*_halved(colours, weight, half))
     around = resize(coarse, 2 * half[0], 2 * half[1])[:height, :width]
     blended: Values = around + beside(weight, colours) * (colours - around)
     return np.clip(blended, 0, 1, out=blended)  # what was enlarged overshoots

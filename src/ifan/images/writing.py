@@ -103,7 +103,7 @@ def encode_photograph(
     _require_room(photograph, picture_format, path, photograph.width)
     if name in _WITHOUT_GREY:
         photograph = _without_grey_profile(photograph)
-    metadata = _upright(photograph, density_in_exif=name in _WITHOUT_DENSITY)
+    metadata = _upright(photograph, name)
     metadata, too_large = jpeg.fitting(metadata) if name == "JPEG" else (metadata, [])
     _warn_of_losses(photograph, picture_format, too_large)
     image = into_header(_image_of(photograph, picture_format), metadata)
@@ -183,14 +183,14 @@ def _format_of(
     return suffixes[suffix]
 
 
-def _upright(photograph: Photograph, *, density_in_exif: bool) -> Metadata:
-    """Return the metadata, true of the upright picture."""
+def _upright(photograph: Photograph, name: str) -> Metadata:
+    """Return the metadata, true of the upright picture, for a file of the format of that name."""
     old, block = photograph.metadata, None
     size = photograph.height, photograph.width
     density, per_inch = old.density, None
     if density and TURNS[old.orientation].is_transposed:
         density = density._replace(x=density.y, y=density.x)
-    if density_in_exif and density:
+    if density and (name in _WITHOUT_DENSITY or (name == "JPEG" and _is_contradicted(old))):
         per_inch = density.x * 25.4, density.y * 25.4
     if old.exif:
         block = exif.mended(old.exif, *size, per_inch, old.orientation)
@@ -200,6 +200,15 @@ def _upright(photograph: Photograph, *, density_in_exif: bool) -> Metadata:
         block = exif.of_density(per_inch)
     packet = xmp.mended(old.xmp, *size, old.orientation)
     return replace(old, exif=block, xmp=packet, density=density, orientation=1)
+
+
+def _is_contradicted(metadata: Metadata) -> bool:
+    """Whether EXIF has another density, which readers of JPEG believe more than the file's own."""
+    there = exif.density_of(metadata.exif) if metadata.exif else None
+    if there is None or metadata.density is None:
+        return False
+    # PNG counts pixels in whole ones per metre.
+    return not np.allclose(there[:2], metadata.density[:2], rtol=1e-3)
 
 
 def _is_transparent(photograph: Photograph) -> bool:

@@ -51,7 +51,6 @@ _CLAIMS = (
     re.compile(rb"<(" + _CLAIM + rb")(?:\s[^<>]*)?>[^<]*</\1\s*>"),
 )
 _CONTENTS = re.compile(rb"<(G?Container:Directory)(?:\s[^<>]*)?>")
-_PADDING = re.compile(rb"\s*(?=<\?xpacket end)")
 
 
 def mended(packet: bytes | None, height: int, width: int, orientation: int = 1) -> bytes | None:
@@ -119,8 +118,10 @@ def _without_contents(packet: bytes) -> bytes:
 
 def _as_long(packet: bytes, size: int) -> bytes:
     """Make up, in the padding before the end of a packet, for numbers longer or shorter."""
-    padding = _PADDING.search(packet)
-    if padding is None:
+    end = packet.rfind(b"<?xpacket end")
+    if end < 0:
         return packet
-    room = max(len(padding[0]) + size - len(packet), 0)
-    return packet[: padding.start()] + padding[0][:room].ljust(room) + packet[padding.end() :]
+    said = packet[:end].rstrip()
+    padding = packet[len(said) : end]
+    room = max(len(padding) + size - len(packet), 0)
+    return said + padding[:room].ljust(room) + packet[end:]

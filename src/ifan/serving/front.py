@@ -119,7 +119,9 @@ def _require_own(headers: Headers, settings: Settings) -> None:
     origin = headers.get("origin")
     own = {f"{scheme}://{host}" for scheme in ("http", "https")}
     if origin is not None and origin not in own | set(settings.allowed_origins):
-        remedy = "ask who runs the server to allow that site"
+        remedy = (
+            "ask who runs the server to allow that site, or its proxy to pass on the Host header"
+        )
         raise Problem("forbidden", "the request comes from a page of another site", remedy)
 
 

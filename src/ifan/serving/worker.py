@@ -55,7 +55,9 @@ _WORDS = {
     "close other programs, or give more --memory or a smaller --working-size": (
         "send a smaller one, or give a smaller working_size"
     ),
-    "close other programs, or give more --memory": "send a smaller one",
+    "close other programs, or give a smaller picture": "send a smaller one",
+    "close other programs": "send a smaller one",
+    "give more --memory": "send a smaller one",
     "--working-size": "working_size",
     "choose --precision fp32, or another model": "tell who runs this server",
 }
@@ -162,7 +164,7 @@ _KINDS: Mapping[type[IfanError], str] = {
 }
 
 
-def _refusal(error: IfanError) -> dict[str, str]:
+def refusal_of(error: IfanError) -> dict[str, str]:
     """Say of which kind a refusal is, in the words of HTTP."""
     kind = next(name for kind, name in _KINDS.items() if isinstance(error, kind))
     if isinstance(error, EngineError) and "memory" in error.reason:
@@ -180,7 +182,7 @@ def _answer(workshop: Workshop, order: Mapping[str, Any], files: Files, tell: Te
     try:
         data, picture_format = tasks[order["task"]](files, order["parameters"])
     except IfanError as error:
-        tell({"refused": _refusal(error)})
+        tell({"refused": refusal_of(error)})
     except Exception as error:
         tell({"failed": place_of(error)})
     else:

@@ -22,7 +22,7 @@ def told(error: Exception, source: str | os.PathLike[str]) -> IfanError:
         explained: IfanError = EngineError(source, "memory ran out", remedy)
     else:
         reason = f"unexpected {type(error).__name__}: {error}"
-        explained = IfanError(source, reason, "show more with --debug")
+        explained = IfanError(source, reason, "see where with: ifan deblur FILE --debug")
     explained.__cause__ = error
     return explained
 

@@ -114,6 +114,15 @@ class Disk(Storage):
                 raise OutputError(self.address, "another batch is writing there", remedy)
             yield
 
+    def leads_to(self, path: str, other: Storage, file: str) -> bool:
+        """See `Storage.leads_to`."""
+        if not isinstance(other, Disk):
+            return False
+        here = Path(os.path.realpath(self._path(path)))
+        if here == Path(os.path.realpath(other._path(file))):
+            return True
+        return here.is_relative_to(other.place) and not here.is_relative_to(self.place)
+
     @property
     def place(self) -> str:
         """See `Storage.place`."""

@@ -106,6 +106,13 @@ class Storage(ABC):
             OutputError: somebody holds it.
         """
 
+    @abstractmethod
+    def leads_to(self, path: str, other: Storage, file: str) -> bool:
+        """Tell whether a name is, by links, that of a file of another folder, or lies in that.
+
+        What lies in this folder does not, should this one be in the other.
+        """
+
     @property
     @abstractmethod
     def place(self) -> str:

@@ -135,6 +135,10 @@ class Store(Storage):
         """See `Storage.held`."""
         return nullcontext()
 
+    def leads_to(self, path: str, other: Storage, file: str) -> bool:  # noqa: ARG002
+        """See `Storage.leads_to`; here there are no links."""
+        return False
+
     @property
     def place(self) -> str:
         """See `Storage.place`."""

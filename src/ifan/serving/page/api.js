@@ -5,13 +5,27 @@ const KEY = "ifan-key";
 // What browsers show. WebP ends at 16,383 pixels a side; JPEG at 65,535, and it has no transparency.
 const SHOWN = ["webp", "jpeg", "png"];
 
+const UNREACHED = { title: "The server cannot be reached", remedy: "look whether it runs", isBroken: true };
+const BROKEN = { title: "The connection to the server broke", remedy: "try again", isBroken: true };
+
+// Before it is asked again where a connection broke, in seconds.
+const PAUSES = [1, 2, 4, 8];
+
+// Of what may be otherwise the next time: a server that forgot a job as it was started anew, that was slow, or that failed.
+const PASSING = [404, 408, 500, 502, 503, 504];
+
 /** What the server has to say against a request: what is wrong, and what to do about it. */
 export class Problem extends Error {
-  constructor({ type = "", status = 0, title = "", detail = "", remedy = "" }, wait = 0) {
+  constructor({ type = "", status = 0, title = "", detail = "", remedy = "", isBroken = false }, wait = 0) {
     const sentence = (detail || title).replace(/^image: /, "");
     super([sentence, remedy].filter(Boolean).join("; "));
-    Object.assign(this, { type, status, wait });
+    Object.assign(this, { type, status, wait, isBroken, mayPass: isBroken || PASSING.includes(status) });
   }
+}
+
+/** What an error is told as; an engine has words of its own for a connection that broke. */
+function told(error, said = BROKEN) {
+  return error.name === "AbortError" || error instanceof Problem ? error : new Problem(said);
 }
 
 /** Keeps a key, without what no header can hold and nobody sees, as pasted keys may have it. */
@@ -36,11 +50,18 @@ async function call(path, options = {}) {
   try {
     response = await fetch(path, { ...options, headers: headers() });
   } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new Problem({ title: "The server cannot be reached", remedy: "look whether it runs" });
+    throw told(error, UNREACHED);
   }
   if (!response.ok) throw await problemOf(response);
   return response;
+}
+
+async function contentOf(response) {
+  try {
+    return await response.blob();
+  } catch (error) {
+    throw told(error);
+  }
 }
 
 function form(file, fields) {
@@ -56,7 +77,7 @@ export async function offer() {
 }
 
 export async function defocusMap(file, tell, signal) {
-  return (await post("v1/defocus-map", form(file, {}), tell, signal)).blob();
+  return contentOf(await post("v1/defocus-map", form(file, {}), tell, signal));
 }
 
 /** The photograph itself, in the first format that can hold it and that browsers show. */
@@ -64,7 +85,7 @@ export async function shown(file, tell, signal) {
   for (const format of SHOWN) {
     try {
       const response = await post("v1/deblur", form(file, { strength: 0, format }), tell, signal);
-      return { blob: await response.blob(), format };
+      return { blob: await contentOf(response), format };
     } catch (problem) {
       if (problem.type !== "urn:ifan:bad-result" || format === SHOWN.at(-1)) throw problem;
     }
@@ -92,12 +113,29 @@ export async function deblur(file, fields, tell, signal) {
   const job = await whenFree(() => start(file, fields, tell, signal), tell, signal);
   const end = () => fetch(`v1/jobs/${job}`, { method: "DELETE", headers: headers(), keepalive: true }).catch(() => {});
   try {
-    await watch(job, tell, signal);
-    const response = await call(`v1/jobs/${job}/result`, { signal });
-    return { blob: await response.blob(), name: nameIn(response) };
+    await persistently((heard) => watch(job, tell, signal, heard), signal);
+    return await persistently(() => fetched(job, signal), signal);
   } finally {
     end();
   }
+}
+
+/** Asks again where the connection breaks: the server works on meanwhile. As often as it likes where something was heard(). */
+async function persistently(ask, signal) {
+  let count = 0;
+  for (;;) {
+    try {
+      return await ask(() => (count = 0));
+    } catch (problem) {
+      if (!problem.isBroken || count === PAUSES.length) throw problem;
+    }
+    await pause(PAUSES[count++], signal);
+  }
+}
+
+async function fetched(job, signal) {
+  const response = await call(`v1/jobs/${job}/result`, { signal });
+  return { blob: await contentOf(response), name: nameIn(response) };
 }
 
 // The one call by XMLHttpRequest: only that tells how far an upload is.
@@ -114,26 +152,29 @@ function start(file, fields, tell, signal) {
       const wait = Number(request.getResponseHeader("Retry-After")) || 2;
       reject(new Problem({ ...request.response, status: request.status }, wait));
     };
-    request.onerror = () => reject(new Problem({ title: "The server cannot be reached", remedy: "look whether it runs" }));
+    request.onerror = () => reject(new Problem(UNREACHED));
     request.onabort = () => reject(new DOMException("aborted", "AbortError"));
     signal.addEventListener("abort", () => request.abort());
     request.send(form(file, { working_size: "blur", ...fields }));
   });
 }
 
-// Server-sent events by fetch: EventSource cannot send a key.
-async function watch(job, tell, signal) {
+// Server-sent events by fetch: EventSource cannot send a key. They begin with how it is going now.
+async function watch(job, tell, signal, heard) {
   const response = await call(`v1/jobs/${job}/events`, { signal });
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
   for (;;) {
-    const { value, done } = await reader.read();
-    if (done) throw new Problem({ title: "The server ended", remedy: "try again" });
+    const { value, done } = await reader.read().catch((error) => {
+      throw told(error);
+    });
+    if (done) throw new Problem(BROKEN);
     const events = (text + value).split("\n\n");
     text = events.pop();
     for (const event of events) {
       const data = event.split("\n").find((line) => line.startsWith("data: "));
       if (!data) continue;
+      heard();
       const state = JSON.parse(data.slice(6));
       tell(state.state, state.progress, state.before);
       if (state.state === "done") return;

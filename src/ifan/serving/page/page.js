@@ -79,6 +79,14 @@ function cancel(item) {
   item.button.focus();
 }
 
+/** Begins anew with a photograph that failed of what may have passed. */
+function tryAgain(item) {
+  Object.assign(item, { state: "waiting", problem: null });
+  render();
+  item.button.focus();
+  work();
+}
+
 // The work: one photograph at a time.
 
 async function work() {
@@ -102,7 +110,7 @@ async function attempt(item, step) {
       await attempt(item, step);
       return;
     }
-    Object.assign(item, { state: item.sharp ? "done" : "failed", problem: problem.message });
+    Object.assign(item, { state: item.sharp ? "done" : "failed", problem: problem.message, mayPass: problem.mayPass });
     announce(`${item.name}: ${problem.message}`);
     render();
   }
@@ -276,12 +284,13 @@ function render() {
 }
 
 function renderNotice() {
-  const { state, problem, part, before } = chosen;
+  const { state, problem, part, before, mayPass } = chosen;
   $("#notice").hidden = state === "done" && !problem;
   $("#notice").classList.toggle("bad", Boolean(problem));
   const queue = before ? ` (${before} before it)` : "";
   $("#notice-text").textContent = problem ? `${chosen.name}: ${problem}` : `${SAID[state] ?? ""}${queue}`;
   $("#progress").hidden = $("#cancel").hidden = Boolean(problem) || state === "done";
+  $("#again").hidden = !(state === "failed" && mayPass);
   if (state === "sending" || state === "deblurring" || state === "writing") $("#progress").value = part;
   else $("#progress").removeAttribute("value");
 }
@@ -338,6 +347,7 @@ for (const [button, step] of [[$("#map"), toggleMap], [$("#download"), download]
 }
 $("#remove").addEventListener("click", () => remove(chosen));
 $("#cancel").addEventListener("click", () => cancel(chosen));
+$("#again").addEventListener("click", () => tryAgain(chosen));
 
 // Who leaves wants nothing more, unless the browser keeps the page to come back to: what runs is ended, what is kept is forgotten.
 window.addEventListener("pagehide", (event) => {

@@ -124,8 +124,10 @@ stage.addEventListener("pointermove", (event) => {
   if (grip === "split") {
     moveSplit((now.x / stage.clientWidth) * 100);
   } else {
-    view.x += now.x - old.x;
-    view.y += now.y - old.y;
+    // Between two fingers half as far as one of them.
+    const share = grip === "pinch" ? 2 : 1;
+    view.x += (now.x - old.x) / share;
+    view.y += (now.y - old.y) / share;
     if (grip === "pinch" && other) {
       const apart = (a) => Math.hypot(a.x - other.x, a.y - other.y) || 1;
       zoomTo((view.zoom * apart(now)) / apart(old), (now.x + other.x) / 2, (now.y + other.y) / 2);
