@@ -33,7 +33,7 @@ from ifan.networks import IFAN, ReblurringNetwork
 from ifan.networks.disparity import downsample
 from ifan.networks.iac import PARTS, TAPS, released_channel_order
 from ifan.networks.reblurring import COLOURS
-from ifan.training.batches import Place, batches
+from ifan.training.batches import Rank, batches
 from ifan.training.initialisation import gentle_start
 from ifan.training.losses import Tasks, warp_right_to_left
 from ifan.training.optimisation import make_optimizers
@@ -244,7 +244,7 @@ def seconds_a_batch(options: argparse.Namespace, root: Path) -> float:
     recipe = Recipe(
         crop=options.side, batch=options.crops, updates=BATCHES + 1, data=FolderData(root=str(root))
     )
-    coming = batches(recipe, 0, place=Place(), workers=1, photographs=root)
+    coming = batches(recipe, 0, rank=Rank(), workers=1, photographs=root)
     with closing(coming):
         next(coming)
         started = time.perf_counter()

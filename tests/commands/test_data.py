@@ -11,6 +11,7 @@ from PIL import Image
 from ifan.datasets.opening import open_examples
 from ifan.datasets.packing import PackedExamples
 from ifan.datasets.shards import ShardExamples
+from ifan.errors import IfanError
 from processes import Process
 
 FOLDERS = ("c/source", "c/target", "l/source", "r/source")
@@ -100,14 +101,32 @@ def test_another_set_is_not_mixed_in(ifan, dpdd):
     assert "give another folder" in said
 
 
-def test_bits_are_8_or_16(ifan, dpdd):
-    dpdd(count=1)
-    assert "8 or 16" in ifan("data", "prepare", "dpdd", "-o", "x", "--bits", 12, status=2).stderr
+@pytest.mark.parametrize(
+    "command",
+    [
+        "data prepare dpdd -o x --bits",
+        "data simulate --photos a -o b --bits",
+        "evaluate --bits",
+        "models import a.pytorch --sample-bits",
+    ],
+)
+def test_bits_are_8_or_16(ifan, command):
+    said = ifan(*command.split(), 12, status=2).stderr
+    assert f"'{command.split()[-1]}': '12' is not 8 or 16" in said
 
 
-def test_an_archive_takes_no_options_of_pictures(ifan, folder):
+def test_another_part_than_was_prepared_is_named_with_what_to_do(ifan, dpdd, folder):
+    dpdd()
+    ifan("data", "prepare", "dpdd", "-o", "ready")
+    reason = r"prepared for train, nothing for val; run ifan data prepare.* --split val"
+    with pytest.raises(IfanError, match=reason):
+        open_examples(folder / "ready", "val", views=True)
+
+
+@pytest.mark.parametrize("options", [["--shards"], ["--split", "train"], ["--bits", 8]])
+def test_an_archive_takes_no_options_of_pictures(ifan, folder, options):
     (folder / "DPDD.zip").touch()
-    done = ifan("data", "prepare", "DPDD.zip", "-o", "root", "--shards", status=2)
+    done = ifan("data", "prepare", "DPDD.zip", "-o", "root", *options, status=2)
     assert "an archive is only unpacked" in done.stderr
     assert not (folder / "root").exists()
 

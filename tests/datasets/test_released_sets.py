@@ -69,6 +69,28 @@ def test_a_known_set_in_an_unknown_layout_is_refused(root):
         open_test_set("DPDD", root, views=False)
 
 
+def test_other_parts_are_evaluated_under_names_of_their_own(root):
+    save_dpdd(root / "DPDD", split="val", dtype=np.uint16)
+    opened = open_test_set("DPDD", root, views=False, split="val")
+    assert opened.name == "DPDD-val"
+    assert opened.center == root / "DPDD/val_c/source"
+    assert opened.is_complete  # nothing is published that it should be compared with
+    with pytest.raises(IfanError, match="RealDOF: has no part val; choose with --split: test"):
+        open_test_set("RealDOF", root, views=False, split="val")
+
+
+@pytest.mark.parametrize("parts", [("train",), ("train", "val")])
+def test_pictures_for_training_are_not_taken_for_loose_ones(tmp_path, parts):
+    for part in parts:
+        for kind in ("source", "target"):
+            save(picture(0), tmp_path / "mine" / part / kind / "0.png")
+    reason = f"mine: has no pictures for test, but for {' and '.join(parts)}; .*--split train"
+    with pytest.raises(IfanError, match=reason):
+        open_test_set(str(tmp_path / "mine"), views=False)
+    opened = open_test_set(str(tmp_path / "mine"), views=False, split="train")
+    assert (len(opened.files), opened.has_targets) == (1, True)
+
+
 def test_the_root_comes_from_option_variable_and_file_in_this_order(tmp_path, monkeypatch):
     assert str(dataset_root()) == "."
     config_file().write_text("data_root = '/from/file'\n")

@@ -136,7 +136,7 @@ def test_a_cache_that_is_too_small_is_refused(shards, server, tmp_path):
 
 def test_without_a_cache_folder_that_of_the_system_is_taken(shards, server, home):
     ShardExamples(f"{server[0]}/train", views=True)[0]
-    assert cached(home / "shards") > 0
+    assert [path.suffix for path in (home / "shards").iterdir()] == [".tar"]
 
 
 def test_what_cannot_be_fetched_is_named(shards, server):

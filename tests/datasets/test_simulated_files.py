@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from ifan import IfanError, __version__
 from ifan.commands.program import app
 from ifan.datasets.simulated import SceneSimulator
-from ifan.datasets.writing import Recipe, Work, running
+from ifan.datasets.writing import SceneRequest, Work, running
 from ifan.datasets.writing.sources import Shelf, read_depth, read_pixels
 from processes import Process
 
@@ -38,7 +38,9 @@ def place(tmp_path, photographs, monkeypatch):
 def alone(monkeypatch):
     """Work is done in this process: starting others takes seconds."""
     monkeypatch.setattr(
-        running, "shared", lambda work, tasks, _processes, _stopped: (work(task) for task in tasks)
+        running,
+        "in_processes",
+        lambda work, tasks, _processes, _stopped: (work(task) for task in tasks),
     )
 
 
@@ -83,13 +85,13 @@ def files(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
-def recipe(**settings):
-    return Recipe(**({"version": __version__, "scenes": SCENES, "size": 64} | settings))
+def request_for(**settings):
+    return SceneRequest(**({"version": __version__, "scenes": SCENES, "size": 64} | settings))
 
 
 def worked(depths=None, out="out", **settings):
     """Judge and make; return what was said of photographs."""
-    work = Work(Path("photos"), Path(out), recipe(**settings), depths=depths)
+    work = Work(Path("photos"), Path(out), request_for(**settings), depths=depths)
     findings = list(work.judge())
     list(work.make())
     return [finding.refusal for finding in findings if finding.refusal]
@@ -99,7 +101,7 @@ def refusal(depths=None, photos="photos", **settings):
     """What a run is refused with, before anything is made."""
 
     def run():
-        work = Work(Path(photos), Path("out"), recipe(**settings), depths=depths)
+        work = Work(Path(photos), Path("out"), request_for(**settings), depths=depths)
         list(work.judge())
 
     with pytest.raises(IfanError) as caught:
@@ -122,7 +124,7 @@ def test_it_is_laid_out_as_dpdd_with_the_truth_beside(place, alone):
         assert names == ["000000.png", "000001.png", "000002.png"]
     simulator = SceneSimulator(
         [read_pixels(Path("photos", name)) for name in ("a.png", "b.png", "deep/c.tif")],
-        recipe(bits=16).simulation(),
+        request_for(bits=16).simulation(),
     )
     for index in range(3):
         scene = simulator.scene(index)

@@ -16,6 +16,7 @@ from ifan.evaluation.output import write_results
 from ifan.evaluation.protocol import Protocol, open_protocol
 from ifan.evaluation.running import Evaluation
 from ifan.evaluation.summary import summarise
+from ifan.worklist.faults import told
 
 
 def sources(root):
@@ -152,6 +153,28 @@ def test_a_bad_picture_is_named_and_the_rest_goes_on(dpdd, score, tmp_path):
     # It is tried again once it is mended.
     shutil.copy(sources(dpdd) / "1P0A0917.png", tmp_path / "made/1P0A0917.png")
     assert [r.number for r in score(tmp_path / "made", dpdd).done] == [1, 2]
+
+
+def test_an_unexpected_fault_is_told_as_that_of_a_photograph(dpdd, score, monkeypatch):
+    faults = [KeyError("slot"), MemoryError(), ValueError("nonsense")]
+    coming = iter(faults)
+
+    def fail(*_):
+        raise next(coming)
+
+    monkeypatch.setattr(FolderMethod, "make", fail)
+    for record, fault in zip(score(sources(dpdd), dpdd).in_order, faults, strict=True):
+        assert record.error == str(told(fault, sources(dpdd) / f"{record.name}.png"))
+
+
+def test_another_part_is_scored_when_it_is_asked_for(ifan, tmp_path):
+    for kind, pixels in zip(("source", "target"), scene(0), strict=True):
+        save(pixels, tmp_path / "mine/val" / kind / "0.png")
+    command = ("evaluate", "--data", "mine", "--predictions", "mine/val/source")
+    assert "--split val" in ifan(*command, status=1).err
+    said = ifan(*command, "--split", "val").out
+    assert said.startswith("source on mine-val: 1 picture in 8 bits\n")
+    assert list(tmp_path.glob("logs/**/score_mine-val.txt"))
 
 
 def test_pairs_of_different_size_are_refused_by_name(dpdd, score):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -55,15 +56,23 @@ def small(pairs):
 
 @pytest.fixture
 def train(small, tmp_path):
-    """Trains in this process, in one thread, as `start` does elsewhere."""
+    """Trains in this process, in one thread, as `start` does elsewhere; stopped after an update."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
 
-    def run(*changes, name="pairs-only", log_root="logs", resume=False):
+    def run(*changes, name="pairs-only", log_root="logs", resume=False, until=math.inf):
         recipe = open_recipe(name, [*small, *changes])
         folder = RunFolder(tmp_path / log_root, recipe.mode)
         observer = Observer(folder.log, recipe.updates, lambda _: None, samples=folder.samples)
-        Training(recipe, folder, observer, workers=0, resume=resume).run()
+        training = Training(
+            recipe,
+            folder,
+            observer,
+            workers=0,
+            resume=resume,
+            stopped=lambda: training.update >= until,
+        )
+        training.run()
 
     yield run
     torch.set_num_threads(threads)

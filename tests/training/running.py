@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import time
 
 import psutil
@@ -17,6 +18,21 @@ def state(folder):
 def reached(folder):
     """The update that a run has saved last, or 0."""
     return state(folder)["update"] if (folder / "checkpoint" / "last.ckpt").exists() else 0
+
+
+def logged(folder):
+    """The last update of which a run's table tells."""
+    with (folder / "log" / "log.csv").open() as file:
+        return int(list(csv.DictReader(file))[-1]["update"])
+
+
+def wait_for_weights(folder, process):
+    """Wait until a run has kept weights, which it does when it validates."""
+    while process.poll() is None:
+        if list(folder.glob("checkpoint/*.pytorch")):
+            return
+        time.sleep(0.02)
+    pytest.fail(f"ended before: {process.communicate()[0]}")
 
 
 def wait_for_update(folder, wanted, process):

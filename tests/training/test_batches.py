@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from ifan.errors import PictureError
-from ifan.training.batches import Place, batches, epoch
+from ifan.training.batches import Rank, batches, checkpoint_number
 from ifan.training.recipe import open_recipe
 
 COUNT = 22
@@ -34,8 +34,8 @@ def recipe(root, *overrides):
     )
 
 
-def made(recipe, first=0, *, place=Place(), workers=0, folder=None):  # noqa: B008
-    return list(batches(recipe, first, place=place, workers=workers, photographs=folder))
+def made(recipe, first=0, *, rank=Rank(), workers=0, folder=None):  # noqa: B008
+    return list(batches(recipe, first, rank=rank, workers=workers, photographs=folder))
 
 
 def assert_same(found, expected):
@@ -56,10 +56,10 @@ def test_an_epoch_shows_each_example_once_and_its_last_batch_is_smaller(pairs):
 
 
 def test_the_paper_has_epochs_of_44_batches(monkeypatch):
-    monkeypatch.setattr("ifan.training.batches._opened", lambda *_: range(350))
+    monkeypatch.setattr("ifan.training.batches.opened", lambda *_: range(350))
     paper = open_recipe("ifan")
-    assert epoch(paper, 44, Place()) == 1
-    assert epoch(paper, paper.updates, Place()) == 13_637
+    assert checkpoint_number(paper, 44, Rank()) == 1
+    assert checkpoint_number(paper, paper.updates, Rank()) == 13_637
 
 
 def test_batches_are_the_same_from_any_number_of_processes(pairs):
@@ -72,7 +72,7 @@ def test_what_is_left_is_the_same_after_a_stop(pairs):
 
 def test_several_processes_together_see_what_one_sees_with_larger_batches(pairs):
     single = made(recipe(pairs, "batch=8", "updates=9"))
-    parts = [made(recipe(pairs, "updates=9"), place=Place(rank, 2)) for rank in range(2)]
+    parts = [made(recipe(pairs, "updates=9"), rank=Rank(number, 2)) for number in range(2)]
     for whole, *halves in zip(single, *parts, strict=True):
         assert sorted(whole.names) == sorted(name for half in halves for name in half.names)
         total = sum(half.center.sum(dtype=np.float64) for half in halves)

@@ -103,7 +103,7 @@ def test_a_resumed_run_cuts_the_rows_that_it_will_write_again(observe, tmp_path)
 def test_a_run_that_is_saved_between_rows_goes_on_without_a_gap(observe, tmp_path):
     observer = observe()
     train(observer, 1, 3)
-    observer.saved(3, tmp_path)
+    observer.saved(3)
     train(observe(3), 4, 4)
     assert [(row["update"], row["deblurring"]) for row in rows(tmp_path)] == [
         ("2", "0.15"),

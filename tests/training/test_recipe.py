@@ -83,6 +83,14 @@ def test_other_data_replace_those_of_the_base(tmp_path):
     assert open_recipe(str(file)).data.root == "here"
 
 
+def test_data_without_a_kind_are_those_of_folders(tmp_path):
+    (tmp_path / "first.yaml").write_text("base: pairs-only\ndata: {root: here}\n")
+    second = tmp_path / "second.yaml"
+    second.write_text("base: first.yaml\ndata: {kind: folder, skip_damaged: true}\n")
+    data = open_recipe(str(second)).data
+    assert (data.root, data.skip_damaged) == ("here", True)
+
+
 def test_a_base_is_looked_for_beside_the_file_that_names_it(tmp_path):
     (tmp_path / "first.yaml").write_text("base: ifan\nbatch: 3\n")
     (tmp_path / "second.yaml").write_text("base: first.yaml\ncrop: 64\n")

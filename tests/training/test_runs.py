@@ -11,16 +11,26 @@ import pytest
 import torch
 import yaml
 from PIL import Image
-from running import children, state, wait_for_update
+from running import children, logged, state, wait_for_update, wait_for_weights
 from typer.testing import CliRunner
 
 from ifan.commands.program import app
+from ifan.datasets.folders import open_folder
+from ifan.datasets.packing import pack
 from ifan.errors import IfanError, PictureError
 from ifan.models import load_released_checkpoint
+from ifan.training.initialisation import make_networks
 from leaves import photograph
 
 MODE = "pairs_only"
+# Without validation pictures no weights are the best.
+NEVER_SAVES = ("updates=100000", "save_every=100000", "validation.root=''")
 TWO_PROCESSES = ("--standalone", "--nproc-per-node=2")
+
+
+def best(folder):
+    """The update whose weights are the best so far."""
+    return torch.load(folder / "checkpoint" / "best.ckpt", weights_only=True)["update"]
 
 
 def said(process, status=0):
@@ -80,13 +90,12 @@ def test_a_killed_run_goes_on_to_the_same_weights(start, train, folder, tmp_path
 
 
 def test_a_run_that_is_asked_to_stop_saves_first(start, folder):
-    stopped = start("updates=100000", "save_every=100000")
-    while stopped.poll() is None and not list(folder.glob("checkpoint/*.pytorch")):
-        time.sleep(0.02)
+    stopped = start(*NEVER_SAVES)
+    wait_for_weights(folder, stopped)
     stopped.send_signal(signal.SIGTERM)
     output = said(stopped, 143)
     assert "--resume goes on" in output.splitlines()[-1]
-    assert state(folder)["update"] >= 2
+    assert state(folder)["update"] == logged(folder) >= 2
 
 
 def test_a_run_is_not_overwritten_and_not_continued_with_another_recipe(train, folder):
@@ -127,12 +136,26 @@ def test_a_diverging_run_stops_and_names_where(start, folder):
         assert all(weight.isfinite().all() for weight in state(folder)["tasks"].values())
 
 
+@pytest.mark.parametrize("optimizer", ["radam", "muon"])
+def test_a_gradient_that_is_not_finite_ends_a_run_whatever_it_belongs_to(
+    train, monkeypatch, optimizer
+):
+    def made(*arguments, **options):
+        network, reblurring = make_networks(*arguments, **options)
+        kernel = next(each for each in network.parameters() if each.shape[1:] == (16, 3, 3))
+        kernel.register_hook(lambda gradient: torch.full_like(gradient, torch.nan))
+        return network, reblurring
+
+    monkeypatch.setattr("ifan.training.loop.make_networks", made)
+    with pytest.raises(IfanError, match="update 1 has a gradient that is not finite"):
+        train(f"optimizer.name={optimizer}")
+
+
 def test_the_best_checkpoint_is_written_whenever_there_is_one(train, folder):
     train("save_every=1000", "validation.every=7")
     lines = (folder / "checkpoint" / "checkpoints.txt").read_text().splitlines()
-    best = next(line for line in lines if line.endswith("(best)"))
-    state = torch.load(folder / "checkpoint" / "best.ckpt", weights_only=True)
-    assert f" update {state['update']} " in best
+    line = next(line for line in lines if line.endswith("(best)"))
+    assert f" update {best(folder)} " in line
 
 
 def test_a_validation_that_failed_is_made_up(train, folder, pairs, tmp_path):
@@ -170,6 +193,48 @@ def test_other_photographs_are_not_gone_on_with(train, tmp_path):
         train(*changes, resume=True)
 
 
+def test_other_pictures_than_a_run_began_with_are_not_gone_on_with(train, folder, pairs, tmp_path):
+    train("updates=3")
+    list(pack(open_folder(pairs, "train", views=False), tmp_path / "packed" / "train").make())
+    for root in (shutil.copytree(pairs, tmp_path / "moved"), tmp_path / "packed"):
+        train("updates=3", f"data.root={root}", resume=True)
+    others = shutil.copytree(pairs, tmp_path / "others")
+    for kind in ("source", "target"):
+        shutil.copy(others / "train" / kind / "000.png", others / "train" / kind / "999.png")
+    with pytest.raises(IfanError, match="others: does not hold what this run began with: names"):
+        train("updates=3", f"data.root={others}", resume=True)
+    last = folder / "checkpoint" / "last.ckpt"
+    torch.save(state(folder) | {"photographs": None}, last)  # as an older version wrote it
+    train("updates=3", f"data.root={others}", resume=True)
+
+
+def test_scores_on_other_pictures_do_not_compete_for_the_best(
+    train, folder, pairs, tmp_path, caplog
+):
+    for kind in ("source", "target"):  # nothing to deblur
+        shutil.copytree(pairs / "val" / "target", tmp_path / "easy" / kind)
+    easy, gentle = f"validation.root={tmp_path / 'easy'}", "initialisation=gentle"
+    train(easy, gentle, until=6)
+    assert best(folder) in (2, 6)
+    train(easy, gentle, resume=True, until=7)
+    assert "count no more" not in caplog.text
+    train(gentle, resume=True)
+    assert "scores on other validation pictures count no more" in caplog.text
+    assert best(folder) == 12
+    lines = (folder / "checkpoint" / "checkpoints.txt").read_text().splitlines()
+    assert [line.endswith(" (on other pictures)") for line in lines] == [True, True, False]
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_pictures_that_are_trained_with_do_not_validate(train, pairs, tmp_path, split):
+    flat = shutil.copytree(pairs / "train", tmp_path / "flat")
+    (tmp_path / "link").symlink_to(flat)
+    with pytest.raises(IfanError, match="flat: holds the pictures that are trained with; give"):
+        train(f"data.root={tmp_path / 'link'}", f"validation.root={flat}", "updates=1")
+    with pytest.raises(IfanError, match="holds the pictures that are trained with"):
+        train(f"data.split={split}", f"validation.split={split}", "updates=1")
+
+
 def test_every_validation_of_an_epoch_keeps_its_weights(train, folder):
     train("validation.every=1", "updates=6", "optimizer.learning_rate=0.01")
     lines = (folder / "checkpoint" / "checkpoints.txt").read_text().splitlines()
@@ -179,9 +244,7 @@ def test_every_validation_of_an_epoch_keeps_its_weights(train, folder):
     assert len(names) == 6
     scores = [float(line.split()[4]) for line in lines]
     assert lines[int(np.argmax(scores))].endswith("(best)")
-    assert torch.load(folder / "checkpoint" / "best.ckpt", weights_only=True)["update"] == 1 + int(
-        np.argmax(scores)
-    )
+    assert best(folder) == 1 + int(np.argmax(scores))
 
 
 def test_the_paper_is_trained_and_watched_with_dual_pixel_views(train, pairs, tmp_path):
@@ -283,14 +346,13 @@ def test_several_processes_train_as_one_with_larger_batches(start, train, tmp_pa
 
 
 def test_a_lost_process_ends_training_with_a_checkpoint_to_go_on_with(start, train, folder):
-    torchrun = start("updates=100000", torchrun=TWO_PROCESSES)
-    wait_for_update(folder, 6, torchrun)
+    torchrun = start(*NEVER_SAVES, torchrun=TWO_PROCESSES)
+    wait_for_weights(folder, torchrun)
     children(torchrun.pid)[-1].kill()
     output = torchrun.communicate(timeout=120)[0]
     assert torchrun.returncode != 0
     assert "--resume" in output
-    reached = state(folder)["update"]
-    assert reached >= 6
+    assert state(folder)["update"] == logged(folder) >= 2
     with pytest.raises(IfanError, match="was begun with updates 100000, not 12"):
         train(resume=True)
 

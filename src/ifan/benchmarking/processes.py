@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
-import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from multiprocessing.connection import Connection, wait
+from collections.abc import Callable
+from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
 from ifan.errors import EngineError
+from ifan.processes import follow_parent, interrupt_held_back
 
 Result = TypeVar("Result")
 
@@ -47,7 +43,7 @@ def apart(
     answers, sender = context.Pipe(duplex=False)
     process = context.Process(target=_answer, args=(sender, work, arguments), daemon=True)
     try:
-        with _interrupt_held_back():
+        with interrupt_held_back():
             process.start()
         sender.close()
         while not answers.poll(_PATIENCE):
@@ -66,32 +62,11 @@ def apart(
     return result  # type: ignore[no-any-return]
 
 
-@contextmanager
-def _interrupt_held_back() -> Iterator[None]:
-    """Let Ctrl-C wait: the process that is started meanwhile never hears it, it is ended."""
-    if sys.platform == "win32":
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _answer(sender: Connection, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    follow_parent()
     answer: tuple[Any, Exception | None]
     try:
         answer = work(*arguments), None
     except Exception as error:  # told where it was asked for
         answer = None, error
     sender.send(answer)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)

@@ -34,6 +34,9 @@ Source = Annotated[
         " a released set.",
     ),
 ]
+_OF_PICTURES = ("split", "bits", "no_views", "shards", "shard_size")
+"""Options that an archive, which is only unpacked, does not take."""
+
 Part = Annotated[
     Literal["train", "val", "test"], typer.Option("--split", help="Which part of the data set.")
 ]
@@ -94,7 +97,9 @@ def simulate(
     sharp: Annotated[
         float, typer.Option(min=0, max=1, metavar="SHARE", help="Share of scenes without defocus.")
     ] = 0.1,
-    bits: Annotated[int, typer.Option(metavar="8|16", help="Bits a sample.")] = 8,
+    bits: Annotated[
+        int, typer.Option(parser=options.bits, metavar="8|16", help="Bits a sample.")
+    ] = 8,
 ) -> None:
     """Simulate dual-pixel photographs that are out of focus, from sharp ones.
 
@@ -102,13 +107,11 @@ def simulate(
     of confusion in train_c/coc; settings.json and contact-sheet.jpg. The same command goes on where
     an earlier one was stopped; with a larger --scenes it adds scenes. Needs ifan[train].
     """
-    if bits not in (8, 16):
-        raise typer.BadParameter("--bits is 8 or 16")
     with stopping.deferred():
-        from ifan.datasets.writing import Recipe, Work
+        from ifan.datasets.writing import SceneRequest, Work
 
-    recipe = Recipe(__version__, scenes, size, seed, bits, max_radius, sharp)
-    work = Work(photos, out, recipe, depths=depths, processes=processes, stopped=stopping.asked)
+    request = SceneRequest(__version__, scenes, size, seed, bits, max_radius, sharp)
+    work = Work(photos, out, request, depths=depths, processes=processes, stopped=stopping.asked)
     _run(work)
     typer.echo(
         in_one_line(f"{out}: {scenes} scenes of {work.used} photographs, {work.left_out} left out")
@@ -117,6 +120,7 @@ def simulate(
 
 @app.command("prepare")
 def prepare(
+    context: typer.Context,
     source: Source,
     out: Annotated[
         Path,
@@ -126,7 +130,10 @@ def prepare(
     ],
     split: Part = "train",
     bits: Annotated[
-        int, typer.Option(metavar="8|16", help="Bits a sample; of 16, 8 are cut off.")
+        int,
+        typer.Option(
+            parser=options.bits, metavar="8|16", help="Bits a sample; of 16, 8 are cut off."
+        ),
     ] = 8,
     no_views: data_sets.NoViews = False,
     shards: Annotated[
@@ -144,16 +151,13 @@ def prepare(
     address. An archive of a released set is unpacked into its folder below FOLDER, which then is
     the root of data sets. The same command goes on where an earlier one was stopped.
     """
-    if bits not in (8, 16):
-        raise typer.BadParameter("--bits is 8 or 16")
     with stopping.deferred():
         from ifan.datasets.folders import open_folder
         from ifan.datasets.packing import pack
         from ifan.datasets.shards import shard
 
     if source.suffix.lower() == ".zip" and not is_folder(source):
-        plain = (split, bits, no_views, shards, shard_size) == ("train", 8, False, False, 1)
-        if not plain:
+        if any(_is_given(context, name) for name in _OF_PICTURES):
             raise typer.BadParameter(
                 "an archive is only unpacked; prepare its folder then, with these options"
             )
@@ -169,6 +173,11 @@ def prepare(
         for _ in _with_progress(made, preparation.missing):
             pass
     typer.echo(in_one_line(f"{out}: {len(examples)} examples for {split}"))
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _run(work: Work) -> None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
@@ -42,6 +42,10 @@ def evaluate(
         ),
     ] = "DPDD",
     root: options.Root = None,
+    split: Annotated[
+        Literal["train", "val", "test"],
+        typer.Option("--split", help="Which part of the data set."),
+    ] = "test",
     model: options.Model = None,
     predictions: Annotated[
         Path | None,
@@ -64,7 +68,11 @@ def evaluate(
     ] = "ifan",
     bits: Annotated[
         int | None,
-        typer.Option(metavar="8|16", help="In which pictures are read. Default: the model's."),
+        typer.Option(
+            parser=options.bits,
+            metavar="8|16",
+            help="In which pictures are read. Default: the model's.",
+        ),
     ] = None,
     log_root: Annotated[
         Path,
@@ -98,7 +106,7 @@ def evaluate(
     Writes the pictures, the score file of the paper's code, CSV, JSON and an HTML report that shows
     the numbers beside published ones. The same command goes on where an earlier one was stopped.
     """
-    _refuse_bad_use(compared, compare, predictions, model, bits, mode)
+    _refuse_bad_use(compared, compare, predictions, model, mode)
     if again:
         stopping.say_how_to_go_on("without --again the same command goes on where this one was")
     steps = _steps(protocol)
@@ -112,7 +120,7 @@ def evaluate(
         methods = [_method(model, predictions, steps, engine, precision, read_in, mode)]
     evaluations = []
     for method in methods:
-        test_set = open_test_set(data, root, views=method.needs_views)
+        test_set = open_test_set(data, root, views=method.needs_views, split=split)
         evaluations.append(Evaluation(method, test_set, steps, log_root, again=again, alone=alone))
     for evaluation in evaluations:
         _run(evaluation)
@@ -124,7 +132,6 @@ def _refuse_bad_use(
     compare: bool,
     predictions: Path | None,
     model: str | None,
-    bits: int | None,
     mode: str | None,
 ) -> None:
     """Refuse options that say nothing together."""
@@ -136,8 +143,6 @@ def _refuse_bad_use(
         raise typer.BadParameter("give one of --model, --predictions and --compare")
     if compare and mode is not None:
         raise typer.BadParameter("--mode names one folder, --compare has several")
-    if bits not in (None, 8, 16):
-        raise typer.BadParameter("--bits is 8 or 16")
     if mode is not None and (mode in ("", ".", "..") or Path(mode).name != mode):
         raise typer.BadParameter(f"--mode {mode} is no name of a folder")
 

@@ -121,13 +121,15 @@ def import_model(
     ] = None,
     sample_bits: Annotated[
         int | None,
-        typer.Option(help="Bits a sample of the pictures it was trained with: 8 or 16."),
+        typer.Option(
+            parser=options.bits,
+            metavar="8|16",
+            help="Bits a sample of the pictures it was trained with.",
+        ),
     ] = None,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Keep a checkpoint under a name. Needs PyTorch."""
-    if sample_bits not in (None, 8, 16):
-        raise typer.BadParameter("--sample-bits is 8 or 16")
     from ifan.models import importing
 
     model = importing.import_model(file, name, sample_bits=sample_bits, overwrite=overwrite)

@@ -39,6 +39,13 @@ def pixels(text: str) -> int:
     return int(found[1]) * (1_000_000 if found[2] else 1)
 
 
+def bits(text: str | int) -> int:
+    """Take an argument as bits a sample, 8 or 16; also the default, which is a number already."""
+    if str(text) not in ("8", "16"):
+        raise typer.BadParameter(f"{text!r} is not 8 or 16")
+    return int(text)
+
+
 Root = Annotated[
     Path | None,
     typer.Option(

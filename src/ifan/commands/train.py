@@ -19,7 +19,7 @@ def _print_recipes(asked: bool) -> None:
     with stopping.deferred(), installed("train"):
         from ifan.training.recipe import describe_recipes
     for name, description in describe_recipes().items():
-        typer.echo(f"{name:13} {description}")
+        typer.echo(f"{name:15} {description}")
     raise typer.Exit
 
 

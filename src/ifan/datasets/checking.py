@@ -15,11 +15,11 @@ from ifan.datasets.folders import (
     require_integers,
     require_one_size,
 )
-from ifan.datasets.preparing import in_order
 from ifan.datasets.released import ReleasedSet
 from ifan.errors import IfanError, PictureError
 from ifan.images import read_photograph
 from ifan.images.photograph import Pixels
+from ifan.processes import in_threads
 
 _SIZES_SHOWN = 3
 _COMPLETE = "published numbers are of the whole set as it was released"
@@ -54,7 +54,7 @@ def findings_of(
     Yields:
         What was found of each example.
     """
-    yield from in_order(partial(_finding, examples, crop), range(len(examples)), stopped)
+    yield from in_threads(partial(_finding, examples, crop), range(len(examples)), stopped)
 
 
 def _finding(examples: FolderExamples, crop: int, number: int) -> Finding:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -50,8 +53,21 @@ class Examples(Protocol):
         """
 
     @property
+    def names(self) -> Sequence[str]:
+        """What messages call them, in their order: the files of the center views."""
+
+    @property
     def blocks(self) -> Sequence[range] | None:
         """Numbers that are cheap to read one after the other; None where any order is."""
+
+
+def fingerprint_of(examples: Examples) -> str:
+    """Return what tells examples from others: SHA-256 of the names of their files, in order.
+
+    It is the same wherever they lie, in any form.
+    """
+    names = [Path(name).name for name in examples.names]
+    return hashlib.sha256(json.dumps(names).encode()).hexdigest()
 
 
 def require_crop(name: str, height: int, width: int, crop: int) -> None:

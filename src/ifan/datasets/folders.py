@@ -52,6 +52,11 @@ class FolderExamples:
     bits: Bits = 8
 
     @property
+    def names(self) -> list[str]:
+        """The files of the center views."""
+        return [str(files["center"]) for files in self.files]
+
+    @property
     def blocks(self) -> None:
         """Any order is as cheap as another."""
         return

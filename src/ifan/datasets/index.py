@@ -66,6 +66,11 @@ class Index(BaseModel):
         return ("center", "target", "left", "right") if self.views else ("center", "target")
 
     @property
+    def names(self) -> list[str]:
+        """The names of the examples that are there already."""
+        return [name for part in self.parts for name in part.names]
+
+    @property
     def blocks(self) -> Sequence[range]:
         """The numbers of the examples in each part.
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 from ifan.datasets.examples import Examples
-from ifan.datasets.folders import Bits, Split, open_folder
+from ifan.datasets.folders import Bits, Split, find_layout, open_folder
 from ifan.datasets.index import INDEX, read_index
 from ifan.datasets.packing import PackedExamples
 from ifan.datasets.shards import ShardExamples, is_address
+from ifan.errors import IfanError
 from ifan.files import exists
 
 
@@ -45,7 +47,16 @@ def open_examples(
         )
     folder = Path(root) / split
     if not exists(folder / INDEX):
+        _require_no_other_split(Path(root), split)
         return open_folder(Path(root), split, views=views, bits=bits)
     if read_index(folder).kind == "shards":
         return ShardExamples(str(folder), views=views, bits=bits)
     return PackedExamples(folder, views=views, bits=bits)
+
+
+def _require_no_other_split(root: Path, split: Split) -> None:
+    """Refuse a folder in which only other parts of a data set were prepared."""
+    others = [other for other in get_args(Split) if exists(root / other / INDEX)]
+    if others and find_layout(root, split) is None:
+        reason = f"holds what was prepared for {' and '.join(others)}, nothing for {split}"
+        raise IfanError(root, reason, f"run ifan data prepare, to the same folder, --split {split}")

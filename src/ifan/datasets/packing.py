@@ -66,6 +66,11 @@ class PackedExamples:
         return self.__dict__ | {"_files": {}}
 
     @property
+    def names(self) -> list[str]:
+        """The files of the center views, as they were called when they were prepared."""
+        return self._index.names
+
+    @property
     def blocks(self) -> None:
         """Any order is as cheap as another."""
         return

@@ -15,9 +15,9 @@ import numpy as np
 
 from ifan.datasets.simulated import sharpness
 from ifan.datasets.writing.sources import ENOUGH_SHARPNESS, Source, find_sources, read_pixels
-from ifan.datasets.writing.workers import shared
 from ifan.errors import IfanError
 from ifan.files import is_written, make_folder, remove_leftovers, write_atomically
+from ifan.processes import in_processes
 
 _INDEX = "photographs.json"
 
@@ -71,7 +71,7 @@ def decode(photographs: Path, folder: Path, processes: int, stopped: Callable[[]
             return
     make_folder(folder)
     remove_leftovers(folder)
-    refusals = list(shared(partial(_decode, folder), sources, processes, stopped))
+    refusals = list(in_processes(partial(_decode, folder), sources, processes, stopped))
     left_out = [refusal for refusal in refusals if refusal is not None]
     if stopped():
         return

@@ -5,24 +5,19 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, NamedTuple, Protocol, TypeVar
+from typing import Any, BinaryIO, ClassVar, NamedTuple, Protocol
 
 import numpy.typing as npt
 
 from ifan.datasets.folders import FolderExamples, Role
 from ifan.datasets.index import INDEX, Index, Kind, Part, Place, read_index
-from ifan.datasets.writing.workers import usable_processors
 from ifan.errors import OutputError
 from ifan.files import exists, make_folder, write_atomically
-
-Task = TypeVar("Task")
-Result = TypeVar("Result")
+from ifan.processes import in_threads
 
 _UNFINISHED = "unfinished.part"
 _ELSEWHERE = "give another folder for what is prepared"
@@ -117,7 +112,7 @@ class Preparation:
         """
         try:
             make_folder(self._folder)
-            with closing(in_order(self._encoded, self.missing, self._stopped)) as examples:
+            with closing(in_threads(self._encoded, self.missing, self._stopped)) as examples:
                 for first in examples:
                     self._require_room(first)
                     yield from self._write_part(chain([first], examples))
@@ -175,31 +170,6 @@ class Preparation:
         self._index = self._index.model_copy(update={"parts": (*self._index.parts, part)})
         data = self._index.model_dump_json().encode()
         write_atomically(self._folder / INDEX, data, overwrite=True)
-
-
-def in_order(
-    work: Callable[[Task], Result], tasks: Iterable[Task], stopped: Callable[[], bool]
-) -> Generator[Result, None, None]:
-    """Do tasks in several threads, a few ahead, and yield the results in order.
-
-    Args:
-        work: does one; mostly without Python's lock, as decoders are.
-        tasks: in order.
-        stopped: asked for each; once it is true, there are no more results.
-    """
-    threads = usable_processors()
-    source = iter(tasks)
-    with ThreadPoolExecutor(threads) as pool:
-        queue: deque[Future[Result]] = deque()
-        try:
-            while not stopped():
-                more = islice(source, 2 * threads - len(queue))
-                queue += [pool.submit(work, task) for task in more]
-                if not queue:
-                    return
-                yield queue.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 def _index_of(examples: FolderExamples, kind: Kind) -> Index:

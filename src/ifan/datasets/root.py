@@ -6,9 +6,8 @@ import os
 import tomllib
 from pathlib import Path
 
-import platformdirs
-
 from ifan.errors import IfanError
+from ifan.places import place
 
 VARIABLE = "IFAN_DATA_ROOT"
 KEY = "data_root"
@@ -16,8 +15,7 @@ KEY = "data_root"
 
 def config_file() -> Path:
     """Return where settings may be: `$IFAN_HOME/config.toml`, or the system's place for them."""
-    home = os.environ.get("IFAN_HOME")
-    return (Path(home) if home else platformdirs.user_config_path("ifan")) / "config.toml"
+    return place("config") / "config.toml"
 
 
 def dataset_root(option: Path | None = None) -> Path:

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
 import numpy.typing as npt
-import platformdirs
 
 from ifan.datasets.examples import Example
 from ifan.datasets.folders import Bits, FolderExamples, example_of, pixels_of
@@ -28,6 +27,7 @@ from ifan.datasets.preparing import Encoded, Preparation
 from ifan.errors import DownloadError, IfanError
 from ifan.files import make_folder
 from ifan.images import FORMATS, Metadata, Photograph, decode_photograph, encode_photograph
+from ifan.places import place
 
 _PNG = Path("picture.png")
 
@@ -96,13 +96,18 @@ class ShardExamples:
         self._bits = bits
         self._cache: _Cache | None = None
         if is_address(root):
-            self._cache = _Cache(cache or _default_cache(), int(cache_gigabytes * 1e9))
+            self._cache = _Cache(cache or place("cache"), int(cache_gigabytes * 1e9))
             address = f"{self._root}/{INDEX}"
             self._index = parse_index(_fetched(address), address)
         else:
             self._index = read_index(Path(root))
             self._index.require_files(Path(root))
         self._index.require(self._root, "shards", views=views, bits=bits)
+
+    @property
+    def names(self) -> list[str]:
+        """The files of the center views, as they were called when they were prepared."""
+        return self._index.names
 
     @property
     def blocks(self) -> Sequence[range]:
@@ -217,7 +222,7 @@ class _Cache:
             cache_cleanup_interval=None,
         )
         # One at a time: else all would fetch the same, and take away what another is fetching.
-        with FileLock(self._folder / "lock"), _failure_explained(address):
+        with FileLock(self._folder / "shards.lock"), _failure_explained(address):
             path = Path(cache.get_file(address))
             if path.stat().st_size != size:
                 path.unlink()
@@ -252,11 +257,6 @@ def _failure_explained(address: str) -> Iterator[None]:
 
 def _cached_name(address: str) -> str:
     return f"{hashlib.sha256(address.encode()).hexdigest()[:16]}-{address.rsplit('/', 1)[-1]}"
-
-
-def _default_cache() -> Path:
-    home = os.environ.get("IFAN_HOME")
-    return (Path(home) if home else platformdirs.user_cache_path("ifan")) / "shards"
 
 
 def _require_webdataset() -> None:

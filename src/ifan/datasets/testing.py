@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
-from ifan.datasets.folders import (
-    Role,
-    Split,
-    find_layout,
-    paired,
-)
+from ifan.datasets.folders import Role, Split, find_layout, paired
 from ifan.datasets.released import ReleasedSet, find_set
 from ifan.datasets.root import KEY, VARIABLE, config_file, dataset_root
 from ifan.errors import IfanError
@@ -23,11 +19,12 @@ class TestSet:
     """Pictures to evaluate with, as files.
 
     Attributes:
-        name: what to call it; that of its folder.
+        name: what to call it; that of its folder, and of the part if that is not `test`.
         folder: where it is.
         center: the folder of the center views.
         files: of each scene, by what they show; `target` is there in all of them or in none.
-        released: what is known about the set; None of any other folder.
+        released: what is known about the set; None of any other folder, and of parts that nobody
+            publishes numbers of.
     """
 
     __test__ = False  # no test itself, whatever pytest makes of its name
@@ -89,13 +86,11 @@ def open_test_set(
         split: which part of it.
 
     Raises:
-        IfanError: there is no such set, it has no pictures, not equally many of each kind, or no
-            dual-pixel views.
+        IfanError: there is no such set or part of it, it has no pictures, not equally many of each
+            kind, or no dual-pixel views.
     """
     folder, released = locate(data, root)
-    places = find_layout(folder, split) or {"center": folder}
-    if released:
-        places = released.lay_out(folder, split)
+    places = _released_places(released, folder, split) if released else _places(folder, split)
     if not is_folder(places["center"]):
         remedy = f"see what is there: ifan data check {folder}"
         raise IfanError(places["center"], "does not exist", remedy)
@@ -103,4 +98,26 @@ def open_test_set(
         remedy = "choose a model of a single view"
         raise IfanError(places["center"], "has no dual-pixel views beside it", remedy)
     wanted = {role: path for role, path in places.items() if views or role in ("center", "target")}
-    return TestSet(folder.resolve().name, folder, places["center"], paired(wanted), released)
+    name = folder.resolve().name
+    if split != "test":
+        name, released = f"{name}-{split}", None
+    return TestSet(name, folder, places["center"], paired(wanted), released)
+
+
+def _released_places(released: ReleasedSet, folder: Path, split: Split) -> dict[Role, Path]:
+    if split not in released.splits:
+        there = ", ".join(released.splits)
+        raise IfanError(folder, f"has no part {split}", f"choose with --split: {there}")
+    return released.lay_out(folder, split)
+
+
+def _places(folder: Path, split: Split) -> dict[Role, Path]:
+    """Return the folders of any layout; without one, all pictures are to be deblurred."""
+    found = find_layout(folder, split)
+    if found is not None:
+        return found
+    others = [other for other in get_args(Split) if find_layout(folder, other) is not None]
+    if others:  # these pictures are no loose ones
+        reason = f"has no pictures for {split}, but for {' and '.join(others)}"
+        raise IfanError(folder, reason, f"choose them with --split {others[0]}")
+    return {"center": folder}

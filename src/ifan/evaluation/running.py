@@ -26,6 +26,7 @@ from ifan.evaluation.protocol import (
 from ifan.evaluation.records import Record, add_record, plain_text, read_records, stamp_of
 from ifan.evaluation.tree import ResultFolder, write_scores
 from ifan.files import is_written
+from ifan.worklist.faults import told
 from ifan.worklist.overlap import Steps, one_by_one, overlapped
 
 
@@ -287,17 +288,8 @@ class _Work:
         """Take a step; nobody's long evaluation is to end by one picture."""
         try:
             record = step(piece)
-        except IfanError as error:
-            record = self._failure(piece, error)
-        except MemoryError:
-            remedy = "close other programs, or give a smaller picture"
-            record = self._failure(
-                piece, EngineError(piece.files["center"], "memory ran out", remedy)
-            )
         except Exception as error:
-            reason = f"unexpected {type(error).__name__}: {error}"
-            remedy = "please report it"
-            record = self._failure(piece, IfanError(piece.files["center"], reason, remedy))
+            record = self._failure(piece, told(error, piece.files["center"]))
         if record is not None:
             piece.forget_pictures()
         return record

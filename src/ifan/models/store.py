@@ -15,8 +15,6 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import platformdirs
-
 from ifan.engines.selection import INSTALL, installed
 from ifan.errors import ModelError, OutputError
 from ifan.files import (
@@ -31,6 +29,7 @@ from ifan.models.catalogue import CatalogueEntry, catalogue, find
 from ifan.models.configuration import Description
 from ifan.models.graphs import fingerprint_in
 from ifan.models.headers import Header, faults_told, fingerprint_of, read_header
+from ifan.places import place
 
 if TYPE_CHECKING:
     from ifan.models.checkpoints import Checkpoint
@@ -171,28 +170,22 @@ class Model:
 
 def models_folder() -> Path:
     """Return the folder of imported models: `$IFAN_HOME/models`, or the system's place for data."""
-    home = os.environ.get("IFAN_HOME")
-    return (Path(home) if home else platformdirs.user_data_path("ifan")) / "models"
+    return place("data") / "models"
 
 
 def graphs_folder() -> Path:
     """Return the folder of graphs made: `$IFAN_HOME/graphs`, or the system's place for caches."""
-    return _cache_folder() / "graphs"
+    return place("cache") / "graphs"
 
 
 def compiled_folder() -> Path:
     """Return the folder of graphs compiled: `$IFAN_HOME/compiled`, or as `graphs_folder`."""
-    return _cache_folder() / "compiled"
+    return place("cache") / "compiled"
 
 
 def shipped_folder() -> Path:
     """Return the folder of models that came from another node: as `compiled_folder`."""
-    return _cache_folder() / "shipped"
-
-
-def _cache_folder() -> Path:
-    home = os.environ.get("IFAN_HOME")
-    return Path(home) if home else platformdirs.user_cache_path("ifan")
+    return place("cache") / "shipped"
 
 
 def open_model(model: str | os.PathLike[str] | None = None) -> Model:

@@ -24,8 +24,8 @@ from ifan.datasets.folders import Bits
 from ifan.datasets.opening import open_examples
 from ifan.datasets.photographs import Photographs
 from ifan.datasets.streaming import CropStream
-from ifan.datasets.writing.workers import shared
 from ifan.errors import IfanError, PictureError
+from ifan.processes import in_processes
 from ifan.training.recipe import FolderData, Recipe, SimulatedData
 
 
@@ -53,27 +53,27 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Place:
+class Rank:
     """Which of the processes that train together this one is.
 
     Attributes:
-        rank: its number, from 0.
+        number: from 0.
         processes: how many there are.
     """
 
-    rank: int = 0
+    number: int = 0
     processes: int = 1
 
 
 def batches(
-    recipe: Recipe, first: int, *, place: Place, workers: int, photographs: Path
+    recipe: Recipe, first: int, *, rank: Rank, workers: int, photographs: Path
 ) -> Generator[Batch, None, None]:
     """Yield the batches of a training in order.
 
     Args:
         recipe: says what they are made of.
         first: number of the first one; there are `accumulation` of them for each update.
-        place: which process they are for.
+        rank: which process they are for.
         workers: how many processes prepare them; with none they are made here, when asked for.
         photographs: where photographs lie decoded, for simulated data.
 
@@ -82,10 +82,10 @@ def batches(
     """
     count = recipe.updates * recipe.accumulation
     size = _chunk_size(recipe)
-    chunk = partial(_chunk, recipe, place, photographs)
+    chunk = partial(_chunk, recipe, rank, photographs)
     numbers = range(first // size, math.ceil(count / size))
     if workers:
-        chunks = shared(chunk, numbers, workers, lambda: False)
+        chunks = in_processes(chunk, numbers, workers, lambda: False)
     else:
         chunks = (chunk(number) for number in numbers)
     with closing(chunks):
@@ -100,15 +100,15 @@ def _chunk_size(recipe: Recipe) -> int:
     return recipe.data.scenes * recipe.data.uses // recipe.batch
 
 
-def _chunk(recipe: Recipe, place: Place, photographs: Path, number: int) -> list[Batch]:
+def _chunk(recipe: Recipe, rank: Rank, photographs: Path, number: int) -> list[Batch]:
     """Make a chunk of batches, in whichever process this runs."""
     if isinstance(recipe.data, FolderData):
-        return [_read(recipe, recipe.data, place, number)]
-    return _simulate(recipe, recipe.data, place, photographs, number)
+        return [_read(recipe, recipe.data, rank, number)]
+    return _simulate(recipe, recipe.data, rank, photographs, number)
 
 
 def _simulate(
-    recipe: Recipe, data: SimulatedData, place: Place, photographs: Path, number: int
+    recipe: Recipe, data: SimulatedData, rank: Rank, photographs: Path, number: int
 ) -> list[Batch]:
     stream = CropStream(
         _decoded(photographs, data.held_out),
@@ -122,16 +122,16 @@ def _simulate(
     )
     size = _chunk_size(recipe)
     progress = number * size / (recipe.updates * recipe.accumulation)
-    group = number * place.processes + place.rank
+    group = number * rank.processes + rank.number
     crops = stream.group(group, data.scenes, min(1.0, progress))
     return [
         _batch(crops[first : first + recipe.batch]) for first in range(0, len(crops), recipe.batch)
     ]
 
 
-def _read(recipe: Recipe, data: FolderData, place: Place, number: int) -> Batch:
-    examples = _opened(data, recipe.needs_views, recipe.sample_bits)
-    seen, drawn = _drawn(examples, number, recipe, place)
+def _read(recipe: Recipe, data: FolderData, rank: Rank, number: int) -> Batch:
+    examples = opened(data, recipe.needs_views, recipe.sample_bits)
+    seen, drawn = _drawn(examples, number, recipe, rank)
     crops: list[Example] = []
     skipped: list[str] = []
     for position, chosen in drawn:
@@ -149,32 +149,35 @@ def _read(recipe: Recipe, data: FolderData, place: Place, number: int) -> Batch:
 
 
 def _drawn(
-    examples: Examples, number: int, recipe: Recipe, place: Place
+    examples: Examples, number: int, recipe: Recipe, rank: Rank
 ) -> tuple[int, list[tuple[int, int]]]:
     """Return the epoch, and for each example of a batch its place in the epoch and its number.
 
     The batches of all processes together are what one process with so much larger batches has. An
     epoch is whole: its last batch is smaller if need be, though never empty for a process.
     """
-    together = recipe.batch * place.processes
-    seen, position = divmod(number, _batches_of_an_epoch(examples, recipe, place))
+    together = recipe.batch * rank.processes
+    seen, position = divmod(number, _batches_of_an_epoch(examples, recipe, rank))
     order = _order(examples, [recipe.seed, seen])
     places = list(range(position * together, min((position + 1) * together, len(order))))
-    if len(places) < place.processes:
-        places = [places[rank % len(places)] for rank in range(place.processes)]
-    return seen, [(place_, order[place_]) for place_ in places[place.rank :: place.processes]]
+    if len(places) < rank.processes:
+        places = [places[number % len(places)] for number in range(rank.processes)]
+    return seen, [(place, order[place]) for place in places[rank.number :: rank.processes]]
 
 
-def epoch(recipe: Recipe, update: int, place: Place) -> int:
-    """Return how often all examples were seen after an update; without end, count validations."""
+def checkpoint_number(recipe: Recipe, update: int, rank: Rank) -> int:
+    """Return what the checkpoint of an update is called by.
+
+    How often all examples were seen; without end, how often one validated.
+    """
     if isinstance(recipe.data, SimulatedData):
         return update // recipe.validation.every
-    examples = _opened(recipe.data, recipe.needs_views, recipe.sample_bits)
-    return update * recipe.accumulation // _batches_of_an_epoch(examples, recipe, place)
+    examples = opened(recipe.data, recipe.needs_views, recipe.sample_bits)
+    return update * recipe.accumulation // _batches_of_an_epoch(examples, recipe, rank)
 
 
-def _batches_of_an_epoch(examples: Examples, recipe: Recipe, place: Place) -> int:
-    return math.ceil(len(examples) / (recipe.batch * place.processes))
+def _batches_of_an_epoch(examples: Examples, recipe: Recipe, rank: Rank) -> int:
+    return math.ceil(len(examples) / (recipe.batch * rank.processes))
 
 
 def _order(examples: Examples, seed: list[int]) -> list[int]:
@@ -202,7 +205,17 @@ def _batch(examples: list[Example], skipped: tuple[str, ...] = ()) -> Batch:
 
 
 @lru_cache(maxsize=1)
-def _opened(data: FolderData, views: bool, bits: Bits) -> Examples:
+def opened(data: FolderData, views: bool, bits: Bits) -> Examples:
+    """Open the pictures on disk that are trained with.
+
+    Args:
+        data: where they are.
+        views: whether dual-pixel views are wanted.
+        bits: of the pixels.
+
+    Raises:
+        IfanError: there are none, or they do not have what is wanted.
+    """
     if not data.root:
         raise IfanError("data.root", "is not given", "give it with --set data.root=FOLDER")
     cache = None if data.cache is None else Path(data.cache)

@@ -13,6 +13,7 @@ LOG_ROOT/IFAN_CVPR2021/<mode>/checkpoint/last.ckpt                all of the run
 from __future__ import annotations
 
 import io
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -40,6 +41,11 @@ _FREE: Any = {
     "data": {"root", "photographs", "skip_damaged", "cache", "cache_gigabytes"},
 }
 
+_PICTURES = {"root", "split", "scenes"}
+"""What says which the validation pictures are."""
+
+_log = logging.getLogger(__name__)
+
 
 class Scored(BaseModel):
     """A checkpoint of the weights, and how good they are.
@@ -49,6 +55,7 @@ class Scored(BaseModel):
         update: after which the weights were so.
         psnr: mean over the validation pictures in dB; None where there are none.
         ssim: the same, 0 to 1.
+        is_past: the validation pictures have been others since then, so it is not compared.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,11 +64,15 @@ class Scored(BaseModel):
     update: int
     psnr: float | None
     ssim: float | None
+    is_past: bool = False
 
     def __str__(self) -> str:
         """Return the line of `checkpoints.txt`."""
         line = f"{self.name} update {self.update}"
-        return line if self.psnr is None else f"{line} PSNR: {self.psnr:.5f} SSIM: {self.ssim:.5f}"
+        if self.psnr is None:
+            return line
+        past = " (on other pictures)" if self.is_past else ""
+        return f"{line} PSNR: {self.psnr:.5f} SSIM: {self.ssim:.5f}{past}"
 
 
 class RunFolder:
@@ -126,6 +137,8 @@ class RunFolder:
     def load(self, recipe: Recipe) -> dict[str, Any] | None:
         """Read what `save` wrote; None if there is no run yet.
 
+        Scores on other validation pictures than the recipe has now are marked.
+
         Raises:
             IfanError: it is damaged or missing, or of another recipe.
         """
@@ -138,6 +151,10 @@ class RunFolder:
             remedy = f"put {self.best.name} in its place, or begin anew"
             raise IfanError(self.last, "is no checkpoint of a run, or damaged", remedy) from error
         _require_same(before, recipe)
+        was, now = (one.validation.model_dump(include=_PICTURES) for one in (before, recipe))
+        if was != now and content["scores"]:
+            _log.warning("%s: scores on other validation pictures count no more", self.path)
+            content["scores"] = [score | {"is_past": True} for score in content["scores"]]
         return content
 
     def keep_weights(
@@ -182,8 +199,12 @@ class RunFolder:
 
 
 def best_of(scores: Sequence[Scored]) -> Scored | None:
-    """Return the best weights, if any were scored."""
-    scored = [one for one in scores if one.psnr is not None and not math.isnan(one.psnr)]
+    """Return the best weights, if any were scored on the pictures that one validates on now."""
+    scored = [
+        one
+        for one in scores
+        if one.psnr is not None and not math.isnan(one.psnr) and not one.is_past
+    ]
     return max(scored, key=lambda one: one.psnr or 0.0, default=None)
 
 

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from ifan.datasets.examples import fingerprint_of
 from ifan.datasets.photographs import Photographs, decode, fingerprint
 from ifan.errors import IfanError
 from ifan.files import is_written
-from ifan.training.batches import Batch, Place, batches, epoch
+from ifan.training.batches import Batch, Rank, batches, checkpoint_number, opened
 from ifan.training.checkpoints import RunFolder, Scored, best_of
 from ifan.training.cost import cost
 from ifan.training.devices import is_out_of_memory, leave_others, open_fabric
@@ -26,7 +27,7 @@ from ifan.training.losses import Outcome, Tasks, difference
 from ifan.training.observing import Observer
 from ifan.training.optimisation import learning_rate_share, make_optimizers
 from ifan.training.recipe import Recipe, SimulatedData
-from ifan.training.validation import Judged, judge, sample, validation_pictures
+from ifan.training.validation import Judged, judge, require_others, sample, validation_pictures
 from ifan.training.views import views_on
 
 _log = logging.getLogger(__name__)
@@ -66,11 +67,11 @@ class Training:
         self.folder = folder
         self.update = 0
         self._scores: list[Scored] = []
-        self._fingerprint: str | None = None  # of the photographs
+        self._fingerprint: str | None = None  # of what it is trained with
         self._stopped = stopped
         self._workers = workers
         self._fabric = open_fabric(recipe.precision, accelerator)
-        self._place = Place(self._fabric.global_rank, self._fabric.world_size)
+        self._rank = Rank(self._fabric.global_rank, self._fabric.world_size)
         self._observer = observer if self._fabric.is_global_zero else _Silent()
         torch.manual_seed(recipe.seed)
         state = self._by_first_process(self._saved if resume else folder.require_unused)
@@ -103,7 +104,7 @@ class Training:
         coming = batches(
             self.recipe,
             first,
-            place=self._place,
+            rank=self._rank,
             workers=self._workers,
             photographs=self.folder.photographs,
         )
@@ -140,28 +141,43 @@ class Training:
         self.folder.begin(self.recipe, cost(self._tasks.network))
         data = self.recipe.data
         if isinstance(data, SimulatedData):
-            if not data.photographs:
-                remedy = "give it with --set data.photographs=FOLDER"
-                raise IfanError("data.photographs", "is not given", remedy)
-            photographs = Path(data.photographs)
-            processes = max(1, self._workers)
-            self._require_same_photographs(photographs)
-            decode(photographs, self.folder.photographs, processes, self._stopped)
+            self._prepare_photographs(data)
             if self._stopped():
                 return
-            if not Photographs(self.folder.photographs, held_out=data.held_out):
-                reason = f"holds no sharp photographs besides {data.held_out} that are kept apart"
-                raise IfanError(photographs, reason, "give more, or a lower data.held_out")
+        else:
+            examples = opened(data, self.recipe.needs_views, self.recipe.sample_bits)
+            self._require_same(data.root, fingerprint_of(examples), "names differ")
+            require_others(self.recipe, examples)
         # Better now than after hours: a validation set that cannot be read.
         next(validation_pictures(self.recipe, self.folder.photographs), None)
         self._observer.begun(self.update)
 
-    def _require_same_photographs(self, photographs: Path) -> None:
-        """Refuse to go on with others, of which some may have been kept apart before."""
-        found = fingerprint(photographs)
+    def _prepare_photographs(self, data: SimulatedData) -> None:
+        """Decode the photographs that scenes are made of."""
+        if not data.photographs:
+            remedy = "give it with --set data.photographs=FOLDER"
+            raise IfanError("data.photographs", "is not given", remedy)
+        photographs = Path(data.photographs)
+        self._require_same(photographs, fingerprint(photographs), "names or sizes differ")
+        decode(photographs, self.folder.photographs, max(1, self._workers), self._stopped)
+        if self._stopped():
+            return
+        if not Photographs(self.folder.photographs, held_out=data.held_out):
+            reason = f"holds no sharp photographs besides {data.held_out} that are kept apart"
+            raise IfanError(photographs, reason, "give more, or a lower data.held_out")
+
+    def _require_same(self, place: str | Path, found: str, difference: str) -> None:
+        """Refuse to go on with other pictures, some of which may have been kept apart before.
+
+        Args:
+            place: where the pictures are.
+            found: their fingerprint; that of pictures on disk is of names alone, as a damaged one
+                may have been mended since.
+            difference: what says that they are others.
+        """
         if self._fingerprint not in (None, found):
-            reason = "does not hold what this run began with: names or sizes differ"
-            raise IfanError(photographs, reason, "give those, or begin anew: --set mode=NAME")
+            reason = f"does not hold what this run began with: {difference}"
+            raise IfanError(place, reason, "give those, or begin anew: --set mode=NAME")
         self._fingerprint = found
 
     def _step(self, coming: Iterator[Batch]) -> None:
@@ -198,7 +214,7 @@ class Training:
         self._observer.updated(self.update, _mean_losses(parts), norm, rate)
 
     def _clip(self) -> float:
-        """Clip the gradients, and return their norm before that."""
+        """Clip the gradients; return their norm before that, not finite if any of them is not."""
         settings = self.recipe.optimizer
         largest = settings.largest_norm or math.inf
         if settings.clip_apart and self._tasks.reblurring is not None:
@@ -210,7 +226,16 @@ class Training:
         norm = self._fabric.clip_gradients(
             self._module, self._optimizers[0], max_norm=largest, error_if_nonfinite=False
         )
-        return float(cast("Tensor", norm))
+        # Muon's updates have a size of their own: gradients of its kernels need no clipping.
+        kernels = [
+            kernel.grad
+            for optimizer in self._optimizers[1:]
+            for group in optimizer.param_groups
+            for kernel in group["params"]
+            if kernel.grad is not None
+        ]
+        unclipped = float(torch.nn.utils.get_total_norm(kernels))
+        return float(cast("Tensor", norm)) if math.isfinite(unclipped) else unclipped
 
     def _validation_is_due(self) -> bool:
         settings = self.recipe.validation
@@ -243,10 +268,10 @@ class Training:
 
     def _keep_weights(self, judged: list[Judged]) -> None:
         others = [other for other in self._scores if other.update != self.update]
-        seen = epoch(self.recipe, self.update, self._place)
-        name = self.folder.weights_name(seen)
+        number = checkpoint_number(self.recipe, self.update, self._rank)
+        name = self.folder.weights_name(number)
         if any(other.name == name for other in others):  # of the same epoch
-            name = self.folder.weights_name(seen, self.update)
+            name = self.folder.weights_name(number, self.update)
         scored = Scored(
             name=name,
             update=self.update,
@@ -283,7 +308,7 @@ class Training:
             "scores": [scored.model_dump() for scored in self._scores],
         }
         self.folder.save(state, self.recipe, best=self._is_best)
-        self._observer.saved(self.update, self.folder.last)
+        self._observer.saved(self.update)
 
     def _saved(self) -> dict[str, Any] | None:
         """Return what was saved; say so if nothing was."""
@@ -323,7 +348,7 @@ class Training:
 
     def _any(self, here: bool) -> bool:
         """Tell whether something is so in any of the processes that train together."""
-        if self._place.processes == 1:
+        if self._rank.processes == 1:
             return here
         flag = torch.tensor(float(here), device=self._fabric.device)
         return bool(self._fabric.all_reduce(flag, reduce_op="max"))
@@ -344,7 +369,7 @@ class Training:
         if is_out_of_memory(error):
             remedy = "give a smaller batch or crop, and more accumulation"
             return IfanError(subject, "needs more memory than there is", remedy)
-        if self._place.processes > 1:
+        if self._rank.processes > 1:
             reason = f"failed, perhaps as another process was lost ({error})"
             return IfanError(subject, reason, "go on with --resume")
         return error

@@ -149,7 +149,7 @@ class Observer:
         self._say(f"validation after update {update}: {', '.join(parts)}")
         self._mark = time.monotonic()
 
-    def saved(self, update: int, _path: Path) -> None:
+    def saved(self, update: int) -> None:
         """End the row: training that goes on from what was saved begins with a new one."""
         self._end_row(update)
         self._mark = time.monotonic()

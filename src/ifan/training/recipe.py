@@ -116,7 +116,8 @@ class Optimizer(Settings):
         betas: decay of the two moments.
         epsilon: keeps the division finite.
         weight_decay: for each update, times the learning rate.
-        largest_norm: gradients of a larger global norm are scaled to it; None leaves them.
+        largest_norm: gradients of a larger global norm are scaled to it; None leaves them. With
+            `muon`, those of its kernels neither count nor change, but for `clip_apart`.
         clip_apart: the reblurring network is clipped by itself, so that its gradients, which can be
             much larger, do not slow the others down.
         kernel_learning_rate: of the kernels with `muon`, before the schedule.
@@ -428,7 +429,7 @@ def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
         if (
             isinstance(before, dict)
             and isinstance(value, dict)
-            and value.get("kind", before.get("kind")) == before.get("kind")
+            and value.get("kind", _kind(before)) == _kind(before)
         ):
             result[key] = _merged(before, value)
         else:

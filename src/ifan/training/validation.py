@@ -14,14 +14,14 @@ import numpy.typing as npt
 import torch
 from skimage.metrics import structural_similarity
 
-from ifan.datasets.examples import Example
+from ifan.datasets.examples import Example, Examples
 from ifan.datasets.opening import open_examples
 from ifan.datasets.photographs import Photographs
 from ifan.datasets.simulated import SceneSimulator
-from ifan.errors import PictureError
+from ifan.errors import IfanError, PictureError
 from ifan.networks.ifan import SIZE_MULTIPLE, DeblurringNetwork
 from ifan.training.losses import Tasks
-from ifan.training.recipe import Recipe, SimulatedData
+from ifan.training.recipe import FolderData, Recipe, SimulatedData
 from ifan.training.views import Views, views_on
 
 Array = npt.NDArray[np.float32]
@@ -70,12 +70,7 @@ def validation_pictures(
 ) -> Iterator[tuple[Example, float | None]]:
     """Give the validation pictures of a recipe, if any, and their mean |coc| where it is known."""
     if recipe.validation.root:
-        examples = open_examples(
-            recipe.validation.root,
-            recipe.validation.split,
-            views=recipe.needs_views,  # samples show all tasks
-            bits=recipe.sample_bits,
-        )
+        examples = _opened(recipe)
         for number in range(len(examples)):
             yield examples[number], None
     elif isinstance(recipe.data, SimulatedData) and recipe.data.held_out:
@@ -87,6 +82,41 @@ def validation_pictures(
                 scene.center, scene.target, scene.left, scene.right, f"scene {number}", scene.coc
             )
             yield example, float(np.abs(scene.coc).mean())
+
+
+def _opened(recipe: Recipe) -> Examples:
+    """Open the validation pictures on disk."""
+    data = recipe.data if isinstance(recipe.data, FolderData) else FolderData()
+    return open_examples(
+        recipe.validation.root,
+        recipe.validation.split,
+        views=recipe.needs_views,  # samples show all tasks
+        bits=recipe.sample_bits,
+        cache=None if data.cache is None else Path(data.cache),
+        cache_gigabytes=data.cache_gigabytes,
+    )
+
+
+def require_others(recipe: Recipe, trained: Examples) -> None:
+    """Refuse validation pictures that are the ones trained with, whose scores would say nothing.
+
+    Args:
+        recipe: says what the validation pictures are.
+        trained: what is trained with.
+
+    Raises:
+        IfanError: they are the same.
+    """
+    if not recipe.validation.root:
+        return
+    names, others = trained.names, _opened(recipe).names
+    if len(names) == len(others) and all(map(_is_same_file, names, others)):
+        remedy = "give another validation.root, or folders train and val with pictures of their own"
+        raise IfanError(recipe.validation.root, "holds the pictures that are trained with", remedy)
+
+
+def _is_same_file(name: str, other: str) -> bool:
+    return Path(name).resolve() == Path(other).resolve()
 
 
 @torch.no_grad()

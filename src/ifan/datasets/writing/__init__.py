@@ -5,8 +5,8 @@ stopped, even killed, goes on where it was. Needs `ifan[train]`.
 """
 
 from ifan.datasets.writing.layout import CONTACT_SHEET, SETTINGS
-from ifan.datasets.writing.records import Recipe
+from ifan.datasets.writing.records import SceneRequest
 from ifan.datasets.writing.running import Work
 from ifan.datasets.writing.sources import Finding
 
-__all__ = ["CONTACT_SHEET", "SETTINGS", "Finding", "Recipe", "Work"]
+__all__ = ["CONTACT_SHEET", "SETTINGS", "Finding", "SceneRequest", "Work"]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class SceneRequest:
     """What scenes are asked for.
 
     Attributes:
@@ -88,11 +88,11 @@ class Record(BaseModel):
     left_out: tuple[str, ...] = ()
 
     @staticmethod
-    def of(recipe: Recipe) -> Record:
+    def of(request: SceneRequest) -> Record:
         """Return the record of what is asked for, still without photographs."""
-        simulation = recipe.simulation().model_dump(mode="json")
+        simulation = request.simulation().model_dump(mode="json")
         return Record(
-            ifan=recipe.version, scenes=recipe.scenes, seed=recipe.seed, simulation=simulation
+            ifan=request.version, scenes=request.scenes, seed=request.seed, simulation=simulation
         )
 
     def completed(self, findings: list[Finding]) -> Record:

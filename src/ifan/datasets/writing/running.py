@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from ifan.datasets.writing.layout import CONTACT_SHEET, SETTINGS, Layout
-from ifan.datasets.writing.records import Recipe, Record, read_record, write_record
+from ifan.datasets.writing.records import Record, SceneRequest, read_record, write_record
 from ifan.datasets.writing.sheet import contact_sheet
 from ifan.datasets.writing.sources import (
     Finding,
@@ -21,10 +21,10 @@ from ifan.datasets.writing.sources import (
     read_depth,
     read_pixels,
 )
-from ifan.datasets.writing.workers import shared, usable_processors
 from ifan.errors import IfanError, OutputError
 from ifan.files import exists, is_folder, is_written, make_folder, remove_leftovers
 from ifan.images import write_photograph
+from ifan.processes import in_processes, usable_processors
 
 _ON_SHEET = 8
 """How many scenes the contact sheet shows."""
@@ -46,7 +46,7 @@ class Work:
     Args:
         photos: a folder of sharp photographs, searched with those below it.
         out: the folder of the data set; new, empty, or of an earlier run.
-        recipe: what scenes are asked for.
+        request: what scenes are asked for.
         depths: a folder of depths that are named as their photographs.
         processes: how many share the work; None is one for each processor.
         stopped: asked now and then; once it is true, what is begun is finished, and no more.
@@ -64,17 +64,17 @@ class Work:
         self,
         photos: Path,
         out: Path,
-        recipe: Recipe,
+        request: SceneRequest,
         *,
         depths: Path | None = None,
         processes: int | None = None,
         stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         self._photos = photos
-        self._recipe = recipe
+        self._request = request
         self._processes = processes or usable_processors()
         self._stopped = stopped
-        self._record = Record.of(recipe)
+        self._record = Record.of(request)
         self._layout = Layout(out)
         self._settings = out / SETTINGS
         _require_ours(out)
@@ -87,7 +87,7 @@ class Work:
     @property
     def missing(self) -> list[int]:
         """The scenes that are not there yet."""
-        return [index for index in range(self._recipe.scenes) if not self._layout.has(index)]
+        return [index for index in range(self._request.scenes) if not self._layout.has(index)]
 
     @property
     def used(self) -> int:
@@ -112,7 +112,7 @@ class Work:
         if not self.unjudged:
             return
         findings = []
-        for finding in shared(judge, self.unjudged, self._processes, self._stopped):
+        for finding in in_processes(judge, self.unjudged, self._processes, self._stopped):
             findings.append(finding)
             yield finding
         if len(findings) < len(self.unjudged):
@@ -141,7 +141,7 @@ class Work:
         missing = self.missing
         self._draw_sheet()
         make = partial(_make, self._job())
-        for index in shared(make, missing, self._processes, self._stopped):
+        for index in in_processes(make, missing, self._processes, self._stopped):
             self._draw_sheet()
             yield index
 
@@ -159,7 +159,7 @@ class Work:
 
     def _draw_sheet(self) -> None:
         """Draw the contact sheet once its scenes are there, while one may still look and stop."""
-        shown = range(min(_ON_SHEET, self._recipe.scenes))
+        shown = range(min(_ON_SHEET, self._request.scenes))
         path = self._layout.folder / CONTACT_SHEET
         if not is_written(path) and all(map(self._layout.has, shown)):
             write_photograph(contact_sheet(self._layout, shown), path, overwrite=True)
@@ -170,7 +170,7 @@ class Work:
         return _Job(
             photographs=tuple(source.photograph for source in used),
             depths=tuple(source.depth for source in used),
-            recipe=self._recipe,
+            request=self._request,
             folder=self._layout.folder,
             most_bytes=_MOST_BYTES // self._processes,
         )
@@ -181,8 +181,8 @@ class Work:
         difference = before.difference(self._record)
         if difference is not None:
             raise OutputError(out, f"holds scenes with {difference}", _SAME_OR_ELSEWHERE)
-        if before.scenes > self._recipe.scenes:
-            reason = f"is a set of {before.scenes} scenes, more than {self._recipe.scenes}"
+        if before.scenes > self._request.scenes:
+            reason = f"is a set of {before.scenes} scenes, more than {self._request.scenes}"
             raise OutputError(out, reason, f"ask for {before.scenes} or more, or {_ELSEWHERE}")
         entries = {entry.name: entry for entry in before.photographs}
         if {*entries, *before.left_out} != {source.name for source in self._sources}:
@@ -191,7 +191,7 @@ class Work:
             entry = entries.get(source.name)
             if entry is not None and (entry.sha256, entry.depth_sha256) != checksums(source):
                 raise _other_photographs(out, source)
-        return before.model_copy(update={"scenes": self._recipe.scenes})
+        return before.model_copy(update={"scenes": self._request.scenes})
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ class _Job:
 
     photographs: tuple[Path, ...]
     depths: tuple[Path | None, ...]
-    recipe: Recipe
+    request: SceneRequest
     folder: Path
     most_bytes: int
 
@@ -208,7 +208,7 @@ class _Job:
 def _make(job: _Job, index: int) -> int:
     """Make a scene and write it, in a process of its own."""
     maker = _maker(job)
-    maker.layout.write(index, maker.simulator.scene(index), job.recipe.bits)
+    maker.layout.write(index, maker.simulator.scene(index), job.request.bits)
     return index
 
 
@@ -221,9 +221,9 @@ class _Maker:
         self.layout = Layout(job.folder)
         self.simulator = SceneSimulator(
             Shelf(job.photographs, read_pixels, job.most_bytes),
-            job.recipe.simulation(),
+            job.request.simulation(),
             depths=Shelf(job.depths, read_depth, job.most_bytes),
-            seed=job.recipe.seed,
+            seed=job.request.seed,
         )
 
 

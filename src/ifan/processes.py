@@ -1,4 +1,4 @@
-"""Several processes that share work and end with the one that started them."""
+"""Several processes, or threads, that share work and end with the process that started them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, wait
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import islice
@@ -44,7 +44,7 @@ def usable_processors() -> int:
     return os.cpu_count() or 1
 
 
-def shared(
+def in_processes(
     work: Callable[[Task], Result],
     tasks: Sequence[Task],
     processes: int,
@@ -70,7 +70,7 @@ def shared(
         try:
             while not stopped():
                 more = islice(source, _AHEAD * processes - len(queue))
-                with _interrupt_held_back():
+                with interrupt_held_back():
                     queue += [pool.submit(work, task) for task in more]
                 if not queue:
                     return
@@ -86,6 +86,31 @@ def shared(
             raise IfanError(
                 "ifan", "memory ran out", "let fewer processes share the work"
             ) from error
+
+
+def in_threads(
+    work: Callable[[Task], Result], tasks: Iterable[Task], stopped: Callable[[], bool]
+) -> Generator[Result, None, None]:
+    """Do tasks in several threads, a few ahead, and yield the results in order.
+
+    Args:
+        work: does one; mostly without Python's lock, as decoders are.
+        tasks: in order.
+        stopped: asked for each; once it is true, there are no more results.
+    """
+    threads = usable_processors()
+    source = iter(tasks)
+    with ThreadPoolExecutor(threads) as pool:
+        queue: deque[Future[Result]] = deque()
+        try:
+            while not stopped():
+                more = islice(source, 2 * threads - len(queue))
+                queue += [pool.submit(work, task) for task in more]
+                if not queue:
+                    return
+                yield queue.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 @contextmanager
@@ -107,7 +132,7 @@ def _pool(processes: int) -> Iterator[ProcessPoolExecutor]:
 
 
 @contextmanager
-def _interrupt_held_back() -> Iterator[None]:
+def interrupt_held_back() -> Iterator[None]:
     """Let Ctrl-C wait: processes that are started meanwhile never hear it, not even at first."""
     if sys.platform == "win32":
         yield
@@ -119,10 +144,14 @@ def _interrupt_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _begin() -> None:
-    """Prepare a process: it ends when it is told, not by Ctrl-C, and when its parent is gone."""
+def follow_parent() -> None:
+    """Let this process end when it is told, not by Ctrl-C, and when its parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _begin() -> None:
+    follow_parent()
     # What decoders warn of does not matter here, and would be said once for each process.
     logging.getLogger("ifan").addHandler(logging.NullHandler())
 
