@@ -184,10 +184,9 @@ def test_settings_of_filters_or_of_the_reblurring_network_alone_are_taken(name):
     assert (network.iterations, network.shared_filters) == (8, True)
 
 
-@pytest.mark.parametrize("override", ["optimizer.name=muon", "optimizer.clip_apart=true"])
-def test_what_cannot_be_done_with_scaled_gradients_is_refused(override):
-    with pytest.raises(IfanError, match=r"optimizer\.\w+ must not be muon|optimizer\.\w+ must be"):
-        open_recipe("ifan", ["precision=fp16", override])
+def test_what_cannot_be_done_with_scaled_gradients_is_refused():
+    with pytest.raises(IfanError, match=r"optimizer\.name must not be muon"):
+        open_recipe("ifan", ["precision=fp16", "optimizer.name=muon"])
 
 
 def test_an_unknown_recipe_names_those_that_there_are():

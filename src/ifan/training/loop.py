@@ -215,14 +215,7 @@ class Training:
 
     def _clip(self) -> float:
         """Clip the gradients; return their norm before that, not finite if any of them is not."""
-        settings = self.recipe.optimizer
-        largest = settings.largest_norm or math.inf
-        if settings.clip_apart and self._tasks.reblurring is not None:
-            parts = (self._tasks.reblurring, self._tasks.network)
-            norms = [
-                float(torch.nn.utils.clip_grad_norm_(part.parameters(), largest)) for part in parts
-            ]
-            return norms[-1] if math.isfinite(norms[0]) else norms[0]
+        largest = self.recipe.optimizer.largest_norm or math.inf
         norm = self._fabric.clip_gradients(
             self._module, self._optimizers[0], max_norm=largest, error_if_nonfinite=False
         )

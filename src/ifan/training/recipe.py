@@ -117,9 +117,7 @@ class Optimizer(Settings):
         epsilon: keeps the division finite.
         weight_decay: for each update, times the learning rate.
         largest_norm: gradients of a larger global norm are scaled to it; None leaves them. With
-            `muon`, those of its kernels neither count nor change, but for `clip_apart`.
-        clip_apart: the reblurring network is clipped by itself, so that its gradients, which can be
-            much larger, do not slow the others down.
+            `muon`, those of its kernels neither count nor change.
         kernel_learning_rate: of the kernels with `muon`, before the schedule.
         kernel_momentum: of the kernels with `muon`.
     """
@@ -130,7 +128,6 @@ class Optimizer(Settings):
     epsilon: PositiveFloat = 1e-8
     weight_decay: NonNegativeFloat = 0.01
     largest_norm: PositiveFloat | None = 0.5
-    clip_apart: bool = False
     kernel_learning_rate: PositiveFloat = 0.01
     kernel_momentum: BelowOne = 0.95
 
@@ -318,8 +315,6 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
-        if self.optimizer.clip_apart and self.precision == "fp16":
-            raise ValueError("optimizer.clip_apart must be false with precision fp16")
         if self.optimizer.name == "muon" and self.precision == "fp16":
             raise ValueError("optimizer.name must not be muon with precision fp16")
         if self.losses.defocus and not isinstance(self.data, SimulatedData):
