@@ -223,7 +223,7 @@ def test_a_failure_is_told_and_the_status_says_so(ifan, checkpoints, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--bits", 12], "--bits is 8 or 16"),
+        (["--bits", 12], "'--bits': '12' is not 8 or 16"),
         (["--protocol", "other"], "'other' is none of ifan, restormer"),
         (["--compare", "a"], "two or more"),
         (["a", "b"], "give it with --model, --predictions or --compare"),
