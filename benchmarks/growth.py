@@ -4,7 +4,7 @@
                                 [--precision P] [--paper-up-to 24] [--plain-up-to 2]
                                 [--plot growth.svg]
 
-Measured are the bundled model and the paper's network (N = 17, width 32, with weights of ordinary
+Measured are ifan-s and the paper's network (N = 17, width 32, with weights of ordinary
 size) from file to file as `ifan benchmark` does it, at the full size; and the paper's network in
 plain PyTorch (`benchmarks/plain.py`), which takes a picture as it is; both up to the size that is
 given. Each measurement is in a process of its own. The sizes take turns for several rounds and the
@@ -36,7 +36,7 @@ from ifan.tiling import CELL
 from plain import build
 
 WIDTH, ITERATIONS = 32, 17
-BUNDLED, PAPER, PLAIN = "bundled model", "N=17, width 32", "plain PyTorch, N=17, width 32"
+BUNDLED, PAPER, PLAIN = "ifan-s", "N=17, width 32", "plain PyTorch, N=17, width 32"
 PASSES = 2
 
 

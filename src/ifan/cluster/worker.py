@@ -43,7 +43,7 @@ _LARGE_BYTES = 100_000_000
 # What `ifan deblur` is told, as one says it of a batch.
 _WORDS = {
     "choose one by --page": "choose one by ifan deblur --page",
-    "write a .png or .tif (--format png)": "write a .png or .tif",
+    "write a .png or .tif (--format png)": "deblur it by ifan deblur --format png",
     "write a .png or .tif": "deblur it by ifan deblur --format png",
 }
 
