@@ -1,6 +1,6 @@
 """How much a model gains on pictures whose sharp counterparts are known.
 
-    python benchmarks/quality.py FOLDER [--model M] [--working-size S] [--linear]
+    python benchmarks/quality.py FOLDER [--model M] [--working-size S] [--passes N] [--linear]
 
 FOLDER holds pairs NAME_input.png and NAME_target.png. For each pair it prints the metrics of `ifan
 evaluate`, of the input and of the whole result, the largest mean change of a channel in levels of 8
@@ -35,9 +35,15 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model")
     parser.add_argument("--working-size", default="full", help="as of ifan deblur")
+    parser.add_argument("--passes", type=int, default=1, help="as of ifan deblur")
     parser.add_argument("--linear", action="store_true", help="the pictures are in linear light")
     options = parser.parse_args()
-    deblurrer = Deblurrer(options.model, precision="fp32", working_size=options.working_size)
+    deblurrer = Deblurrer(
+        options.model,
+        precision="fp32",
+        working_size=options.working_size,
+        passes=options.passes,
+    )
     lpips = Lpips()
     print_head()
     scores = []

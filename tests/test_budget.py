@@ -125,7 +125,7 @@ class Still:
     """A network that takes no memory and changes nothing."""
 
     def deblur(self, views, _room):
-        return views[0].copy()
+        return np.array([np.ascontiguousarray(view) for view in views])[0]
 
     def release(self):
         pass
@@ -137,7 +137,10 @@ class Still:
         return 0
 
 
-@pytest.mark.parametrize("working_size", ["full", "blur", 256])
+@pytest.mark.parametrize(
+    ("working_size", "passes"),
+    [("full", 1), ("full", 8), ("blur", 1), ("blur", 8), (256, 1), (256, 8)],
+)
 @pytest.mark.parametrize(
     ("views", "has_alpha", "is_wide", "strength"),
     [
@@ -150,9 +153,9 @@ class Still:
 )
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_a_photograph_that_takes_more_than_there_is_is_refused(
-    monkeypatch, dtype, views, has_alpha, is_wide, strength, working_size
+    monkeypatch, dtype, views, has_alpha, is_wide, strength, working_size, passes
 ):
-    deblurrer = Deblurrer(working_size=working_size)
+    deblurrer = Deblurrer(working_size=working_size, passes=passes)
     deblurrer._loaded = Still()
     monkeypatch.setattr(Deblurrer, "dual_pixel", views == 3)
     monkeypatch.setattr(budget, "available_memory", lambda: 10**12)

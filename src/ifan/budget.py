@@ -31,6 +31,10 @@ _BYTES_BLENDED = 12
 """As much more for each pixel that the network sees, where corrections of several sizes are made
 one."""
 
+_BYTES_AVERAGED = 24
+"""As much more for each pixel that the network sees, where it sees a picture several times: the sum
+of what was made so far, and a turned copy. A copy is needed of each side view, too."""
+
 _BASE_BYTES = 0.35e9
 """Memory that the program itself takes: libraries, weights, compiled graphs."""
 
@@ -61,6 +65,7 @@ class Budget:
         *,
         strength: float = 1.0,
         blends: bool = False,
+        averages: bool = False,
     ) -> None:
         """Refuse a photograph for which memory does not suffice, whatever the network takes.
 
@@ -70,6 +75,7 @@ class Budget:
             network: if it is loaded: what it keeps for the next picture is given back if need be.
             strength: part of the correction that is to be applied.
             blends: whether corrections of several sizes are made one.
+            averages: whether what several passes make is averaged.
 
         Raises:
             OutOfMemoryError: memory does not suffice.
@@ -78,13 +84,14 @@ class Budget:
         height, width = first.height, first.width
         sizes = [_bytes_of(each) for each in photographs]
         held = sum(sizes)
-        needed = _needed(height * width, sizes, size, blends=blends)
+        beside = _beside(len(photographs), blends=blends, averages=averages)
+        needed = _needed(height * width, sizes, size, beside)
         if size == (height, width):
             apart = _needed(height * width, sizes, size) + _BYTES_APART * height * width
             is_apart = strength < 1 or first.alpha is not None or first.pixels.dtype.kind == "f"
             # A profile is looked at only if it decides, as one that is damaged is warned of.
             if is_apart or (needed <= self._free(held) < apart and _is_wide(first)):
-                needed = apart
+                needed = max(needed, apart)
         if needed > available_memory() + held and network is not None:
             network.release()
         self._require(height, width, needed, held)
@@ -96,6 +103,7 @@ class Budget:
         *,
         wanted: Wanted = "deblurred",
         blends: bool = False,
+        averages: bool = False,
     ) -> float:
         """Return the memory in bytes that the network may take for a picture.
 
@@ -104,6 +112,7 @@ class Budget:
             renditions: of the photograph and its side views, as the network is to see them.
             wanted: what of the network.
             blends: whether corrections of several sizes are made one.
+            averages: whether what several passes make is averaged.
 
         Raises:
             OutOfMemoryError: memory does not suffice.
@@ -116,7 +125,8 @@ class Budget:
         # Renditions do not tell what they are of: mostly of three channels of 8 bits.
         sizes = [3 * pixels] * len(renditions)
         held = sum(sizes) + sum(rendition.view.nbytes for rendition in renditions)
-        needed = _needed(pixels, sizes, (height, width), blends=blends)
+        beside = _beside(len(renditions), blends=blends, averages=averages)
+        needed = _needed(pixels, sizes, (height, width), beside)
         if available_memory() + held < min(needed + enough, self._programs):
             network.release()
         least = needed + network.least_room(height, width, wanted)
@@ -155,18 +165,21 @@ def _is_wide(photograph: Photograph) -> bool:
     return not isinstance(colour_space(icc, is_grey=is_grey, path=photograph.path), SRGB)
 
 
-def _needed(
-    pixels: int, photographs: Sequence[int], size: tuple[int, int], *, blends: bool = False
-) -> int:
+def _beside(views: int, *, blends: bool, averages: bool) -> int:
+    """Return the bytes for each pixel that the network sees, of what is held beside the views."""
+    blending = _BYTES_BLENDED if blends else 0
+    return blending + (_BYTES_AVERAGED + 12 * (views - 1) if averages else 0)
+
+
+def _needed(pixels: int, photographs: Sequence[int], size: tuple[int, int], beside: int = 0) -> int:
     """Return the peak memory in bytes of all but the network.
 
     Args:
         pixels: of the photograph.
         photographs: bytes of the photograph, whose result has as many, and of each side view.
         size: height and width in pixels at which the network sees them, in float32.
-        blends: whether corrections of several sizes are made one.
+        beside: bytes for each pixel that the network sees, of what else is held.
     """
     seen = size[0] * size[1]
     sides = sum(photographs[1:]) + 3 * 4 * seen * len(photographs[1:])
-    blending = _BYTES_BLENDED * seen if blends else 0
-    return _BYTES_PER_PIXEL * pixels + 2 * photographs[0] + sides + blending
+    return _BYTES_PER_PIXEL * pixels + 2 * photographs[0] + sides + beside * seen

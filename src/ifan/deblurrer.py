@@ -19,6 +19,7 @@ from ifan.engines import Array, Views
 from ifan.engines.staged import StagedNetwork
 from ifan.errors import EngineError, OutputError, PictureError
 from ifan.models.store import Model, compiled_folder, open_model
+from ifan.passes import Turn, possible, turns
 from ifan.results import default_target, require_target
 from ifan.working_size import blended, parse_working_size, resized, sizes_for_blur
 
@@ -53,12 +54,16 @@ class Deblurrer:
             its quarter, in each place mostly the one where the network finds the most to correct.
             Where that is less than the full size, the network's correction is enlarged and added
             to the picture, so what was sharp keeps its detail.
+        passes: how often the network sees a picture: 1, 2, 4 or 8 times, turned and mirrored each
+            time. What it makes of them is averaged (`ifan.passes`), which is better, and takes as
+            many times as long. A dual-pixel model makes four of eight.
         threads: that the network may take on a CPU; by default as many as there are cores.
 
     Raises:
         ModelError: the model is unknown, is not on this machine, or cannot be read.
         EngineError: the engine is not installed, or does not offer the precision.
-        ValueError: the working size is none, or the memory or the threads are not positive.
+        ValueError: the working size or the number of passes is none, or the memory or the threads
+            are not positive.
     """
 
     def __init__(
@@ -68,10 +73,11 @@ class Deblurrer:
         engine: str = "auto",
         precision: str = "auto",
         working_size: int | str = "auto",
+        passes: int = 1,
         memory: float | None = None,
         threads: int | None = None,
     ) -> None:
-        self._use_working_size(working_size)
+        self._use(working_size, passes)
         if threads is not None and threads < 1:
             raise ValueError(f"{threads} is no number of threads")
         self._threads = threads
@@ -115,24 +121,26 @@ class Deblurrer:
         """
         _ = self.dual_pixel, self._network()
 
-    def at(self, working_size: int | str) -> Deblurrer:
+    def at(self, working_size: int | str, passes: int = 1) -> Deblurrer:
         """Return a deblurrer that works at another size with the same network.
 
         Args:
             working_size: as for the class.
+            passes: as for the class.
 
         Raises:
             ModelError: the weights cannot be read, or not without PyTorch.
-            ValueError: the working size is none.
+            ValueError: the working size or the number of passes is none.
         """
         self.load()
         other = copy(self)
-        other._use_working_size(working_size)
+        other._use(working_size, passes)
         return other
 
-    def _use_working_size(self, working_size: int | str) -> None:
+    def _use(self, working_size: int | str, passes: int) -> None:
         self._working_size = parse_working_size(working_size)
         self._seeks_blur = working_size == "blur"
+        self._passes = possible(passes)
 
     def __call__(
         self,
@@ -234,7 +242,9 @@ class Deblurrer:
         with naming(renditions[0].path):
             views = [rendition.view for rendition in renditions]
             network = self._network()
-            room = self._budget.for_network(network, renditions, blends=self._seeks_blur)
+            room = self._budget.for_network(
+                network, renditions, blends=self._seeks_blur, averages=self._passes > 1
+            )
             deblurred = self._run(views, room)
             if self._seeks_blur:
                 return self._corrected_for_blur(views, deblurred, room)
@@ -242,9 +252,19 @@ class Deblurrer:
 
     def _run(self, views: list[Array], room: float) -> Array:
         """Run the network on views, HxWx3, and return what it makes of the first one."""
-        deblurred: Array = self._network().deblur(_planes(views), room)[0]
+        ways = turns(self._passes, dual_pixel=self.dual_pixel)
+        results = (self._run_turned(turn, views, room) for turn in ways)
+        total = next(results)
+        for result in results:
+            total += result
+        if len(ways) > 1:
+            total /= len(ways)
+        return total
+
+    def _run_turned(self, turn: Turn, views: list[Array], room: float) -> Array:
+        deblurred: Array = self._network().deblur(_planes(turn.of(views)), room)[0]
         _require_finite(deblurred)
-        return deblurred.transpose(1, 2, 0)
+        return turn.back(deblurred.transpose(1, 2, 0))
 
     def _corrected_for_blur(self, views: list[Array], deblurred: Array, room: float) -> Array:
         """Return the first view with corrections of several sizes, see `blended`.
@@ -450,7 +470,14 @@ class Deblurrer:
         size = height, width
         if self._working_size is not None:
             size = tiling.fitted_size(height, width, self._working_size)
-        self._budget.require(views, size, self._loaded, strength=strength, blends=self._seeks_blur)
+        self._budget.require(
+            views,
+            size,
+            self._loaded,
+            strength=strength,
+            blends=self._seeks_blur,
+            averages=self._passes > 1,
+        )
         return [Rendition(view, *size) for view in views]
 
 

@@ -146,11 +146,17 @@ def test_a_second_run_does_only_what_is_new_or_changed_or_gone(
     assert len(rows) == 42
 
 
-def test_results_of_other_settings_are_not_mixed_in(archive, clean, cluster, start):
-    arguments = (archive, clean.target, "--address", cluster.address, "--strength", "0.5")
+@pytest.mark.parametrize(
+    ("option", "other", "before"),
+    [("--strength", "0.5", "strength 1.0"), ("--passes", "2", "passes 1")],
+)
+def test_results_of_other_settings_are_not_mixed_in(
+    archive, clean, cluster, start, option, other, before
+):
+    arguments = (archive, clean.target, "--address", cluster.address, option, other)
     status, said = finish(start(*arguments))
     assert status == 1
-    assert "holds results of other settings (strength 1.0)" in said
+    assert f"holds results of other settings ({before})" in said
     assert "--overwrite" in said
     assert results(clean.target) == clean.results
 

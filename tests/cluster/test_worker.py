@@ -40,6 +40,14 @@ def written(order: Order) -> dict[str, bytes]:
     return {name: order.target.read(name) for name in names}
 
 
+def test_settings_are_those_of_a_deblurrer(order):
+    thorough = order._replace(settings=AUTO | {"passes": 2, "working_size": 40})
+    Worker(thorough).deblur(parcel_of(thorough))
+    folder = Path(order.target.address)
+    Deblurrer(passes=2, working_size=40).deblur_file(folder / "../in/1.jpg", folder / "own.jpg")
+    assert (folder / "1.jpg").read_bytes() == (folder / "own.jpg").read_bytes()
+
+
 def test_what_is_written_down_as_finished_is_not_done_again(order):
     parcel = parcel_of(order)
     records = Worker(order).deblur(parcel)

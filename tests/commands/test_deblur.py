@@ -16,6 +16,7 @@ import tifffile
 import torch
 from PIL import Image, ImageCms
 
+from ifan import Deblurrer
 from ifan.models import save_safetensors
 from ifan.networks import IFAN
 from processes import Process
@@ -84,6 +85,14 @@ class TestResults:
         with Image.open(folder / "sharp.jpg") as sharp:
             assert (sharp.format, sharp.size) == ("JPEG", (32, 24))
         assert load(folder / "new/folder/photo.png").shape == (24, 32, 3)
+
+    def test_of_several_passes(self, ifan, save, folder, picture):
+        save("photo.png")
+        ifan("deblur", "photo.png", "--passes", 4)
+        expected = Deblurrer(passes=4)(picture)
+        sharp = load(folder / "photo.deblurred.png")
+        assert np.abs(sharp.astype(int) - expected).max() <= 1
+        assert not np.array_equal(sharp, Deblurrer()(picture))
 
     def test_of_files_and_folders(self, ifan, save, folder):
         for name in ("a.png", "photos/b.png", "photos/deep/b.png", "photos/c.deblurred.png"):
@@ -438,6 +447,7 @@ class TestOptions:
             (["a.png", "--precision", "fp8"], "fp32, bf16, fp16"),
             (["a.png", "--working-size", "0"], "neither auto, full nor pixels"),
             (["a.png", "--working-size", "large"], "neither auto, full nor pixels"),
+            (["a.png", "--passes", "3"], "'3' is not 1, 2, 4 or 8"),
             (["a.png", "--strength", "1.5"], "--strength"),
             (["a.png", "--strength", "nan"], "--strength"),
             (["a.png", "--no-such-option"], "--no-such-option"),

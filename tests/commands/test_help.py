@@ -34,9 +34,9 @@ def test_version_and_what_can_be_done(ifan):
     [
         (
             "deblur",
-            "--output -o --model --engine --precision --strength --working-size --left --right"
-            " --recursive --overwrite --compare --verbose --name --format --page --max-pixels"
-            " --report",
+            "--output -o --model --engine --precision --strength --working-size --passes --left"
+            " --right --recursive --overwrite --compare --verbose --name --format --page"
+            " --max-pixels --report",
         ),
         (
             "defocus-map",

@@ -105,6 +105,20 @@ def test_a_defocus_map_is_a_picture_or_numbers(client, deblurrer, photo, tmp_pat
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "answer.tif"), expected)
 
 
+def test_passes_are_heard(client):
+    photo = encoded(picture(200, 160))
+    once, twice, again = (
+        client.post("/v1/deblur", files={"image": photo}, data={"passes": passes}).content
+        for passes in ("1", "2", "1")
+    )
+    assert once != twice
+    assert once == again, "nothing of one request is left for the next"
+    assert client.post("/v1/deblur?passes=2", files={"image": photo}).content == twice
+    refusal = client.post("/v1/deblur?passes=3", files={"image": photo})
+    assert refusal.status_code == 422
+    assert "passes can be 1, 2, 4, 8, not 3" in refusal.json()["detail"]
+
+
 def test_working_size_and_page_are_heard(client):
     photo = encoded(picture(200, 160))
     whole, small = (

@@ -139,7 +139,7 @@ def test_methods_that_there_are_not(client, method, path, there_are):
     assert answer.headers["allow"] == there_are
 
 
-@pytest.mark.parametrize("name", ["quality", "page", "format", "model", "working_size"])
+@pytest.mark.parametrize("name", ["quality", "page", "format", "model", "working_size", "passes"])
 def test_a_wrong_parameter_is_named(client, name):
     for given in ({"params": {name: "@"}}, {"data": {name: "@"}}):
         answer = client.post("/v1/deblur", files={"image": encoded(picture())}, **given)

@@ -78,6 +78,7 @@ def batch(
     precision: options.Precision = "auto",
     strength: options.Strength = 1.0,
     working_size: options.WorkingSize = "auto",
+    passes: options.Passes = 1,
     memory: options.Memory = None,
     max_pixels: options.MaxPixels = None,
     overwrite: options.Overwrite = False,
@@ -95,14 +96,27 @@ def batch(
     given = _storage_options(storage)
     from_, to = open_storage(source, given), open_storage(target, given)
     deblurrer = open_deblurrer(
-        model, engine, precision, working_size, memory, verbose=False, loaded=False
+        model,
+        engine,
+        precision,
+        working_size,
+        memory,
+        passes=passes,
+        verbose=False,
+        loaded=False,
     )
+    settings = {
+        "engine": engine,
+        "precision": precision,
+        "working_size": working_size,
+        "passes": passes,
+    }
     with stopping.deferred():
         order = order_for(
             deblurrer,
             from_,
             to,
-            settings={"engine": engine, "precision": precision, "working_size": working_size},
+            settings=settings,
             memory=memory,
             strength=strength,
             max_pixels=max_pixels,

@@ -70,6 +70,7 @@ def deblur(
     precision: options.Precision = "auto",
     strength: options.Strength = 1.0,
     working_size: options.WorkingSize = "auto",
+    passes: options.Passes = 1,
     memory: options.Memory = None,
     left: options.Left = None,
     right: options.Right = None,
@@ -106,7 +107,9 @@ def deblur(
         raise typer.BadParameter("dual-pixel views belong to one photograph; give one INPUT")
     _require_streams(tasks[0], compare=compare)
     with open_ledger(tasks, report, debug=context.find_root().params["debug"]) as ledger:
-        deblurrer = open_deblurrer(model, engine, precision, working_size, memory, verbose=verbose)
+        deblurrer = open_deblurrer(
+            model, engine, precision, working_size, memory, passes=passes, verbose=verbose
+        )
         outcomes = worklist.run(
             deblurrer,
             [task._replace(left=left, right=right) for task in tasks],

@@ -19,6 +19,7 @@ def open_deblurrer(
     working_size: str,
     memory: float | None,
     *,
+    passes: int = 1,
     verbose: bool,
     loaded: bool = True,
 ) -> Deblurrer:
@@ -30,6 +31,7 @@ def open_deblurrer(
         precision: likewise.
         working_size: likewise.
         memory: likewise.
+        passes: likewise.
         verbose: whether it is said.
         loaded: whether the network is to be loaded now.
 
@@ -54,7 +56,12 @@ def open_deblurrer(
         raise typer.BadParameter(f"--memory {memory} is not a positive number of gigabytes")
     with stopping.deferred():  # the engine is imported
         deblurrer = Deblurrer(
-            model, engine=engine, precision=precision, working_size=working_size, memory=memory
+            model,
+            engine=engine,
+            precision=precision,
+            working_size=working_size,
+            passes=passes,
+            memory=memory,
         )
         if loaded:
             deblurrer.load()

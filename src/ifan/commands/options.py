@@ -46,6 +46,13 @@ def bits(text: str | int) -> int:
     return int(text)
 
 
+def passes(text: str | int) -> int:
+    """Take an argument as a number of passes; also the default, which is a number already."""
+    if str(text) not in ("1", "2", "4", "8"):
+        raise typer.BadParameter(f"{text!r} is not 1, 2, 4 or 8")
+    return int(text)
+
+
 Root = Annotated[
     Path | None,
     typer.Option(
@@ -84,6 +91,16 @@ WorkingSize = Annotated[
         " auto, at most 2048; or blur, for heavy blur: the size of auto, its half and its quarter,"
         " each place mostly getting the strongest correction. The result always has the full size.",
         metavar="auto|blur|full|N",
+    ),
+]
+Passes = Annotated[
+    int,
+    typer.Option(
+        "--passes",
+        parser=passes,
+        metavar="1|2|4|8",
+        help="How often the network sees the photograph, turned and mirrored each time; the result"
+        " is the mean: better, and as many times slower.",
     ),
 ]
 Strength = Annotated[

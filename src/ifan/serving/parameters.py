@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 from pydantic.json_schema import SkipJsonSchema
+
+from ifan.passes import PASSES, possible
 
 Missing = SkipJsonSchema[None]
 """What is not given: nobody can write it, so it is no part of the document."""
@@ -19,6 +21,11 @@ _WORKING_SIZE = Field(
     "place mostly getting the strongest correction (maps: as auto). The result always has the full "
     "size.",
     examples=["auto"],
+)
+_PASSES = Field(
+    description="How often the network sees the photograph, turned and mirrored each time; the "
+    "result is the mean: better, and as many times slower.",
+    json_schema_extra={"enum": list(PASSES)},
 )
 _PAGE = Field(description="Which page of a TIFF of several, from 1.")
 _PageNumber = Annotated[int, Field(ge=1, le=65535)]
@@ -59,6 +66,7 @@ class DeblurParameters(BaseModel):
             "JPEG XL png, for RAW tiff."
         ),
     ] = None
+    passes: Annotated[int, AfterValidator(possible), _PASSES] = 1
     quality: Annotated[
         Annotated[int, Field(ge=1, le=100)] | Missing,
         Field(

@@ -138,9 +138,9 @@ class Workshop:
             yield decode_photograph(data, name, page=page, max_pixels=self._max_pixels)
 
     def _deblurrer_for(self, parameters: Mapping[str, Any]) -> Deblurrer:
-        """Return the deblurrer that is meant, at the working size that is meant."""
+        """Return the deblurrer that is meant, as it is to work."""
         deblurrer = self._deblurrer_of(parameters["model"] or self._default)
-        return deblurrer.at(parameters["working_size"])
+        return deblurrer.at(parameters["working_size"], parameters.get("passes", 1))
 
     def _deblurrer_of(self, name: str) -> Deblurrer:
         """Return the deblurrer of a model; the one before makes room for it."""

@@ -116,14 +116,14 @@ def gentle_start(network: DeblurringNetwork, reblurring: ReblurringNetwork | Non
     Variances are kept from layer to layer (Kaiming), residual units begin weak, the residual
     picture is zero, the filters of the IAC nearly copy, and those that reblur are nearly zero.
     """
-    _kaiming(network)
+    kaiming(network)
     network.reconstructor.output.weight.zero_()
     if network.predicts_filters:
         output = network.filter_predictor.output
         output.weight.mul_(FILTER_SCALE)
         cast("Tensor", output.bias).copy_(network.filter_predictor.copying_bias())
     if reblurring is not None:
-        _kaiming(reblurring)
+        kaiming(reblurring)
         cast("Tensor", reblurring.filter_inverter[-1].weight).mul_(FILTER_SCALE)
 
 
@@ -133,7 +133,9 @@ def _xavier(module: nn.Module, gain: float) -> None:
         nn.init.zeros_(cast("Tensor", layer.bias))
 
 
-def _kaiming(module: nn.Module) -> None:
+@torch.no_grad()
+def kaiming(module: nn.Module) -> None:
+    """Initialise convolutions so that they keep the variance, and residual units weak."""
     gain = nn.init.calculate_gain("leaky_relu", NEGATIVE_SLOPE)
     for layer in _convolutions(module):
         # An output sees all taps, but where the stride multiplies the size only those of its phase.
