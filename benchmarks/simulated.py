@@ -8,6 +8,8 @@ recipe keeps apart: no model that it trains has seen them. For each model it pri
 
 - the mean gain in PSNR of scenes by their mean |coc| (the scenes that training validates with),
 - how much less the mean gain is without what the network does at 1/8 of the size, the IAC among it,
+- how much less it is if e_B is the same everywhere, so that the filters of the IAC find nothing to
+  filter and only its biases are left,
 - the rank correlation (Spearman) of the defocus map with the true |coc|, over all scenes, a value
   for each cell of 8x8 pixels,
 - how near sharp photographs stay to themselves: the mean PSNR and the lowest,
@@ -25,6 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ifan import Deblurrer
 from ifan.datasets.photographs import Photographs, decode
@@ -44,20 +47,19 @@ def main() -> None:
     bands = [f"gain_{low:g}_{high:g}px" for low, high in pairwise((0.0, *BANDS_PX))]
     bands.append(f"gain_from_{BANDS_PX[-1]:g}px")
     heads = [name.removeprefix("gain_").replace("_", "-") for name in bands]
-    print(
-        f"{'':24}{''.join(f'{h:>10}' for h in heads)}{'1/8':>7}{'rank':>8}{'sharp':>14}{'grey':>7}"
-    )
+    bands_head = "".join(f"{head:>10}" for head in heads)
+    print(f"{'':24}{bands_head}{'1/8':>7}{'e_B':>7}{'rank':>8}{'sharp':>14}{'grey':>7}")
     for model in options.models:
         deblurrer = Deblurrer(model, precision="fp32", working_size="full")
         if deblurrer.dual_pixel:
             raise SystemExit(f"{model} needs dual-pixel views")
         gains = band_gains([judged(deblurrer, scene) for scene in scenes])
-        coarsest = np.mean([worth_of_coarsest(deblurrer, scene) for scene in scenes])
+        coarsest, filtered = np.mean([worths(deblurrer, scene) for scene in scenes], axis=0)
         cells = "".join(f"{gains[b]:>+10.2f}" if b in gains else f"{'-':>10}" for b in bands)
         kept = [psnr(deblurrer(p) / np.float32(255), p / np.float32(255)) for p in photographs]
         grey = max(colour(deblurrer(greyed(p))) for p in photographs)
         print(
-            f"{Path(model).name:24}{cells}{coarsest:>+7.2f}"
+            f"{Path(model).name:24}{cells}{coarsest:>+7.2f}{filtered:>+7.2f}"
             f"{rank_correlation(deblurrer, scenes):>8.3f}"
             f"{np.mean(kept):>7.1f}, {min(kept):.1f}{grey:>7.2f}",
             flush=True,
@@ -102,19 +104,26 @@ def judged(deblurrer: Deblurrer, scene: Scene) -> Judged:
 
 
 @torch.inference_mode()
-def worth_of_coarsest(deblurrer: Deblurrer, scene: Scene) -> float:
-    """Return the PSNR of the network's result less that with the bottleneck's output at zero."""
+def worths(deblurrer: Deblurrer, scene: Scene) -> tuple[float, float]:
+    """Return the PSNR of the network's result less that without parts of it.
+
+    Without all that is made at 1/8 of the size: the bottleneck's output is zero. Without what the
+    IAC filters: e_B is its mean in each cell.
+    """
     network = deblurrer.model.network().eval()
     center, target = (
         torch.from_numpy(picture).permute(2, 0, 1)[None] for picture in (scene.center, scene.target)
     )
     whole = network.deblur(center)
-    skips = network.feature_extractor.pyramid(center, stages=3)
-    silent = torch.zeros_like(whole.bottleneck)
-    without = network.reconstructor.enlarge(silent, skips) + center
-    results = (whole.deblurred, without)
-    found, less = (psnr(result.clamp(0, 1).numpy(), target.numpy()) for result in results)
-    return found - less
+    even = whole.defocused.mean(dim=(2, 3), keepdim=True).expand_as(whole.defocused)
+    unfiltered = network.apply_filters(whole.filter_feature, even.contiguous())
+
+    def score(bottleneck: Tensor) -> float:
+        result = network.decode(bottleneck, center).clamp(0, 1)
+        return psnr(result.numpy(), target.numpy())
+
+    found = score(whole.bottleneck)
+    return found - score(torch.zeros_like(whole.bottleneck)), found - score(unfiltered)
 
 
 def rank_correlation(deblurrer: Deblurrer, scenes: list[Scene]) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Self
 
 import numpy as np
@@ -77,6 +77,7 @@ class CropStream:
         views: dual-pixel views come with the crops. Without, each crop is turned or mirrored by
             chance, so that of a scene more can be learnt; views only make sense as they are.
         seed: another one makes other crops of the same kind.
+        retouch: what is done to each scene before it is cut.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class CropStream:
         grey_share: float = 0.0,
         views: bool = True,
         seed: int = 0,
+        retouch: Callable[[Scene], Scene] | None = None,
     ) -> None:
         self.photographs = photographs
         self.simulation = simulation
@@ -99,6 +101,7 @@ class CropStream:
         self.grey_share = grey_share
         self.views = views
         self.seed = seed
+        self.retouch = retouch
 
     def group(self, number: int, scenes: int, progress: float) -> list[Example]:
         """Make the crops of some scenes: `uses` rounds, each with one crop of every scene.
@@ -149,6 +152,8 @@ class CropStream:
         found = [corner for corner in corners if corner is not None]
         if not found:
             return
+        if self.retouch is not None:
+            scene = self.retouch(scene)
         for corner in corners:
             yield self._example(scene, corner or found[0], number, random)
 

@@ -27,6 +27,7 @@ from ifan.datasets.streaming import CropStream
 from ifan.errors import IfanError, PictureError
 from ifan.processes import in_processes
 from ifan.training.recipe import FolderData, Recipe, SimulatedData
+from ifan.training.teacher import taught
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +120,7 @@ def _simulate(
         grey_share=data.grey_share,
         views=recipe.needs_views,
         seed=recipe.seed,
+        retouch=None if data.teacher is None else partial(taught, teaching=data.teacher),
     )
     size = _chunk_size(recipe)
     progress = number * size / (recipe.updates * recipe.accumulation)

@@ -173,6 +173,20 @@ class FolderData(Settings):
     cache_gigabytes: PositiveFloat = 20.0
 
 
+class Teaching(Settings):
+    """A network that has a share in the targets, see `ifan.training.teacher`.
+
+    Attributes:
+        model: which: a name, a checkpoint or a model's folder; of one view.
+        passes: how often it sees each scene.
+        share: of it in the target.
+    """
+
+    model: str
+    passes: Literal[1, 2, 4, 8] = 8
+    share: Share = 0.8
+
+
 class SimulatedData(Settings):
     """Scenes without end, simulated from sharp photographs while training goes on.
 
@@ -185,6 +199,7 @@ class SimulatedData(Settings):
         scenes: how many share their crops out among batches.
         uses: how many crops are taken of each scene.
         grey_share: how many crops become grey.
+        teacher: what has a share in the targets.
     """
 
     kind: Literal["simulated"]
@@ -195,6 +210,7 @@ class SimulatedData(Settings):
     scenes: PositiveInt = 32
     uses: PositiveInt = 4
     grey_share: Share = 0.05
+    teacher: Teaching | None = None
 
 
 def _kind(data: Any) -> str:

@@ -1,0 +1,58 @@
+"""A network that teaches another: it has a share in what that is to make of a photograph.
+
+What was lost to blur cannot be had back for certain, so that a loss against the sharp photograph
+never gets small, and its gradient leads to and fro. What a teacher makes of the same picture can be
+had of it. One that sees the picture several times, turned and mirrored (`ifan.passes`), is better
+than in one pass, and that is what the other learns (Hinton, Vinyals, Dean: "Distilling the
+Knowledge in a Neural Network", 2015).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+
+from ifan import engines
+from ifan.datasets.simulated import Scene
+from ifan.engines.staged import StagedNetwork
+from ifan.errors import ModelError
+from ifan.models.store import compiled_folder, open_model
+from ifan.passes import turns
+from ifan.training.recipe import Teaching
+
+
+def taught(scene: Scene, teaching: Teaching) -> Scene:
+    """Give a teacher its share in the target of a scene.
+
+    Args:
+        scene: one that is to be learnt from.
+        teaching: who teaches, and how much.
+
+    Raises:
+        ModelError: there is no such model, or it needs dual-pixel views.
+    """
+    network = _teacher(teaching.model)
+    results = []
+    for turn in turns(teaching.passes, dual_pixel=False):
+        (view,) = turn.of([scene.center])
+        made = network.deblur((view.transpose(2, 0, 1)[None],), math.inf)[0]
+        results.append(turn.back(made.transpose(1, 2, 0)))
+    made = np.mean(results, axis=0)
+    target = scene.target + np.float32(teaching.share) * (made.clip(0, 1) - scene.target)
+    return replace(scene, target=target)
+
+
+@lru_cache(maxsize=1)
+def _teacher(name: str) -> StagedNetwork:
+    model = open_model(name)
+    configuration = model.description.configuration
+    if configuration.dual_pixel:
+        raise ModelError(name, "needs dual-pixel views", "give data.teacher a model of one view")
+    choice = engines.choose("auto", "fp32", has_graph=model.has_graph)
+    engine = engines.open_engine(
+        choice, graph=model.graph, network=model.network, compiled=compiled_folder(), threads=1
+    )
+    return StagedNetwork(engine, configuration.width, configuration.iterations)
