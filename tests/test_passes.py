@@ -45,16 +45,17 @@ def test_dual_pixel_views_lie_beside_each_other_however_they_are_turned():
         assert [tuple(side[:2]) for side in sides] == [(row, column - 1), (row, column + 1)]
 
 
-def test_the_result_is_the_mean(deblurrers):
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime", "torch"])
+def test_the_result_is_the_mean(engine):
+    once = Deblurrer(engine=engine, precision="fp32")
     seen = picture(37, 50)
-    as_it_is = deblurrers[1](seen)
-    upside_down = deblurrers[1](np.ascontiguousarray(seen[::-1]))[::-1]
+    as_it_is, upside_down = once(seen), once(np.ascontiguousarray(seen[::-1]))[::-1]
     mean = (as_it_is + upside_down) / 2
     # Results are clipped, what the network gives is not.
     least, most = (choose((as_it_is, upside_down), axis=0) for choose in (np.min, np.max))
     inside = (least > 0) & (most < 1)
     assert inside.mean() > 0.5
-    assert np.abs(deblurrers[2](seen) - mean)[inside].max() < 1e-5
+    assert np.abs(once.at("full", 2)(seen) - mean)[inside].max() < 1e-5
 
 
 @pytest.mark.parametrize("turned", [np.flipud, np.fliplr, np.rot90])

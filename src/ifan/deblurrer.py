@@ -19,7 +19,7 @@ from ifan.engines import Array, Views
 from ifan.engines.staged import StagedNetwork
 from ifan.errors import EngineError, OutputError, PictureError
 from ifan.models.store import Model, compiled_folder, open_model
-from ifan.passes import Turn, possible, turns
+from ifan.passes import mean_of_passes, possible
 from ifan.results import default_target, require_target
 from ifan.working_size import blended, parse_working_size, resized, sizes_for_blur
 
@@ -55,8 +55,9 @@ class Deblurrer:
             Where that is less than the full size, the network's correction is enlarged and added
             to the picture, so what was sharp keeps its detail.
         passes: how often the network sees a picture: 1, 2, 4 or 8 times, turned and mirrored each
-            time. What it makes of them is averaged (`ifan.passes`), which is better, and takes as
-            many times as long. A dual-pixel model makes four of eight.
+            time. What it makes of them is averaged (`ifan.passes`), which is nearer to the truth, a
+            little softer, and takes as many times as long. A dual-pixel model makes four of eight;
+            a defocus map takes one.
         threads: that the network may take on a CPU; by default as many as there are cores.
 
     Raises:
@@ -252,19 +253,13 @@ class Deblurrer:
 
     def _run(self, views: list[Array], room: float) -> Array:
         """Run the network on views, HxWx3, and return what it makes of the first one."""
-        ways = turns(self._passes, dual_pixel=self.dual_pixel)
-        results = (self._run_turned(turn, views, room) for turn in ways)
-        total = next(results)
-        for result in results:
-            total += result
-        if len(ways) > 1:
-            total /= len(ways)
-        return total
 
-    def _run_turned(self, turn: Turn, views: list[Array], room: float) -> Array:
-        deblurred: Array = self._network().deblur(_planes(turn.of(views)), room)[0]
-        _require_finite(deblurred)
-        return turn.back(deblurred.transpose(1, 2, 0))
+        def once(views: list[Array]) -> Array:
+            deblurred: Array = self._network().deblur(_planes(views), room)[0]
+            _require_finite(deblurred)
+            return deblurred.transpose(1, 2, 0)
+
+        return mean_of_passes(views, self._passes, once)
 
     def _corrected_for_blur(self, views: list[Array], deblurred: Array, room: float) -> Array:
         """Return the first view with corrections of several sizes, see `blended`.

@@ -7,6 +7,7 @@ ways to improve example-based single image super resolution", CVPR 2016).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from ifan.engines import Array
@@ -77,3 +78,20 @@ def turns(passes: int, *, dual_pixel: bool) -> tuple[Turn, ...]:
             other columns; where columns are rows they would be none, which leaves four of eight.
     """
     return _TURNS[: min(passes, 4) if dual_pixel else passes]
+
+
+def mean_of_passes(views: list[Array], passes: int, see: Callable[[list[Array]], Array]) -> Array:
+    """Have the views of a picture seen several times, and return the mean of the results.
+
+    Args:
+        views: HxWxC: the picture, and left and right dual-pixel views if there are any.
+        passes: as for `turns`.
+        see: makes a picture HxWxC of such views; the first may be changed afterwards.
+    """
+    first, *others = turns(passes, dual_pixel=len(views) > 1)
+    mean = first.back(see(first.of(views)))
+    for turn in others:
+        mean += turn.back(see(turn.of(views)))
+    if others:
+        mean /= 1 + len(others)
+    return mean

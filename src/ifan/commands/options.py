@@ -100,7 +100,7 @@ Passes = Annotated[
         parser=passes,
         metavar="1|2|4|8",
         help="How often the network sees the photograph, turned and mirrored each time; the result"
-        " is the mean: better, and as many times slower.",
+        " is the mean: nearer to the truth, a little softer, and as many times slower.",
     ),
 ]
 Strength = Annotated[

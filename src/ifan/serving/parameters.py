@@ -24,7 +24,7 @@ _WORKING_SIZE = Field(
 )
 _PASSES = Field(
     description="How often the network sees the photograph, turned and mirrored each time; the "
-    "result is the mean: better, and as many times slower.",
+    "result is the mean: nearer to the truth, a little softer, and as many times slower.",
     json_schema_extra={"enum": list(PASSES)},
 )
 _PAGE = Field(description="Which page of a TIFF of several, from 1.")

@@ -17,10 +17,11 @@ import numpy as np
 
 from ifan import engines
 from ifan.datasets.simulated import Scene
+from ifan.engines import Array
 from ifan.engines.staged import StagedNetwork
 from ifan.errors import ModelError
 from ifan.models.store import compiled_folder, open_model
-from ifan.passes import turns
+from ifan.passes import mean_of_passes
 from ifan.training.recipe import Teaching
 
 
@@ -35,13 +36,14 @@ def taught(scene: Scene, teaching: Teaching) -> Scene:
         ModelError: there is no such model, or it needs dual-pixel views.
     """
     network = _teacher(teaching.model)
-    results = []
-    for turn in turns(teaching.passes, dual_pixel=False):
-        (view,) = turn.of([scene.center])
-        made = network.deblur((view.transpose(2, 0, 1)[None],), math.inf)[0]
-        results.append(turn.back(made.transpose(1, 2, 0)))
-    made = np.mean(results, axis=0)
-    target = scene.target + np.float32(teaching.share) * (made.clip(0, 1) - scene.target)
+
+    def deblurred(views: list[Array]) -> Array:
+        planes = tuple(view.transpose(2, 0, 1)[None] for view in views)
+        result: Array = network.deblur(planes, math.inf)[0]
+        return result.transpose(1, 2, 0)
+
+    made = mean_of_passes([scene.center], teaching.passes, deblurred).clip(0, 1)
+    target = scene.target + np.float32(teaching.share) * (made - scene.target)
     return replace(scene, target=target)
 
 
