@@ -108,7 +108,7 @@ def worths(deblurrer: Deblurrer, scene: Scene) -> tuple[float, float]:
     """Return the PSNR of the network's result less that without parts of it.
 
     Without all that is made at 1/8 of the size: the bottleneck's output is zero. Without what the
-    IAC filters: e_B is its mean in each cell.
+    IAC filters: e_B is its mean everywhere.
     """
     network = deblurrer.model.network().eval()
     center, target = (
@@ -118,12 +118,12 @@ def worths(deblurrer: Deblurrer, scene: Scene) -> tuple[float, float]:
     even = whole.defocused.mean(dim=(2, 3), keepdim=True).expand_as(whole.defocused)
     unfiltered = network.apply_filters(whole.filter_feature, even.contiguous())
 
-    def score(bottleneck: Tensor) -> float:
-        result = network.decode(bottleneck, center).clamp(0, 1)
-        return psnr(result.numpy(), target.numpy())
+    def loss(bottleneck: Tensor) -> float:
+        results = whole.deblurred, network.decode(bottleneck, center)
+        found, less = (psnr(result.clamp(0, 1).numpy(), target.numpy()) for result in results)
+        return found - less
 
-    found = score(whole.bottleneck)
-    return found - score(torch.zeros_like(whole.bottleneck)), found - score(unfiltered)
+    return loss(torch.zeros_like(whole.bottleneck)), loss(unfiltered)
 
 
 def rank_correlation(deblurrer: Deblurrer, scenes: list[Scene]) -> float:
