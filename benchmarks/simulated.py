@@ -8,8 +8,8 @@ recipe keeps apart: no model that it trains has seen them. For each model it pri
 
 - the mean gain in PSNR of scenes by their mean |coc| (the scenes that training validates with),
 - how much less the mean gain is without what the network does at 1/8 of the size, the IAC among it,
-- how much less it is if e_B is the same everywhere, so that the filters of the IAC find nothing to
-  filter and only its biases are left,
+- how much less it is if e_B is the same everywhere, so that nothing of what is in it reaches the
+  filters of the IAC,
 - the rank correlation (Spearman) of the defocus map with the true |coc|, over all scenes, a value
   for each cell of 8x8 pixels,
 - how near sharp photographs stay to themselves: the mean PSNR and the lowest,
@@ -107,8 +107,8 @@ def judged(deblurrer: Deblurrer, scene: Scene) -> Judged:
 def worths(deblurrer: Deblurrer, scene: Scene) -> tuple[float, float]:
     """Return the PSNR of the network's result less that without parts of it.
 
-    Without all that is made at 1/8 of the size: the bottleneck's output is zero. Without what the
-    IAC filters: e_B is its mean everywhere.
+    Without all that is made at 1/8 of the size: the bottleneck's output is zero. Without what is
+    in e_B, which the IAC filters: it is its mean everywhere.
     """
     network = deblurrer.model.network().eval()
     center, target = (

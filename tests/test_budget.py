@@ -128,6 +128,9 @@ class Still:
         given = [np.ascontiguousarray(view) for view in views]  # as engines take them
         return given[0].copy()
 
+    def disparity(self, views, _room):
+        return np.zeros((1, 1, *(side // 8 for side in views[0].shape[2:])), np.float32)
+
     def release(self):
         pass
 
@@ -171,3 +174,24 @@ def test_a_photograph_that_takes_more_than_there_is_is_refused(
     monkeypatch.setattr(budget, "available_memory", lambda: peak - held - 1)
     with pytest.raises(EngineError, match="close other programs"):
         deblurrer.deblur_photograph(photographs[0], **sides, strength=strength)
+
+
+@pytest.mark.parametrize("kind", ["blends", "averages"])
+def test_what_is_held_beside_the_network_is_taken_from_its_room(hoarder, kind):
+    seen = renditions(10**6, 1000, 1000)
+    budget = Budget(2.0e9, on_cpu=True)
+    room = budget.for_network(hoarder, seen)
+    assert budget.for_network(hoarder, seen, **{kind: True}) < room
+
+
+@pytest.mark.parametrize("settings", [{"passes": 8}, {"working_size": "blur"}])
+def test_a_map_takes_no_memory_for_what_deblurs(monkeypatch, settings):
+    deblurrer = Deblurrer(**{"working_size": "full", **settings})
+    deblurrer._loaded = Still()
+    seen = photograph(2000, 200)
+    # Enough for one pass at one size, with some to spare.
+    free = budget._needed(2000 * 200, [seen.pixels.nbytes], (2000, 200)) + 1_000_000
+    monkeypatch.setattr(budget, "available_memory", lambda: free - seen.pixels.nbytes)
+    with pytest.raises(EngineError):
+        deblurrer.deblur_photograph(seen)
+    assert deblurrer.map_photograph(seen).shape == (2000, 200)

@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ifan import Deblurrer
+from ifan.models import save_safetensors
+from ifan.networks import IFAN
 from ifan.passes import PASSES, turns
 
 
@@ -71,7 +74,35 @@ def test_of_eight_passes_it_does_not_matter_how_a_picture_is_held(deblurrers, tu
     assert apart[1] > 1e-3
 
 
-@pytest.mark.parametrize("passes", [0, -1, 3, 16, 1.5, "2", None])
+@pytest.mark.parametrize("passes", [0, -1, 3, 16, 1.5, "2", None, True])
 def test_other_numbers_are_refused(passes):
     with pytest.raises(ValueError, match=f"passes can be 1, 2, 4, 8, not {passes}"):
         Deblurrer(passes=passes)
+
+
+def test_another_size_is_seen_as_often(deblurrers):
+    seen = picture(40, 56)
+    eight = deblurrers[8]
+    assert np.array_equal(eight.at("auto")(seen), eight(seen))
+    assert not np.array_equal(eight.at("auto", 1)(seen), eight(seen))
+
+
+def test_eight_passes_of_a_dual_pixel_model_are_the_four_that_leave_columns_be(tmp_path):
+    torch.manual_seed(1)
+    save_safetensors(tmp_path / "dual.safetensors", IFAN(4, 2, dual_pixel=True))
+    center, left, right = (picture(24, 32, seed) for seed in range(3))
+
+    def results(passes):
+        deblurrer = Deblurrer(tmp_path / "dual.safetensors", engine="torch", passes=passes)
+        as_it_is = deblurrer(center, left=left, right=right)
+        # As it would look in a mirror, where what was seen from the left is seen from the right.
+        mirrored = (view[:, ::-1].copy() for view in (center, right, left))
+        center_, left_, right_ = mirrored
+        return as_it_is, deblurrer(center_, left=left_, right=right_)[:, ::-1]
+
+    one, mirrored = results(1)
+    eight, mirrored_eight = results(8)
+    assert np.abs(one - mirrored).max() > 1e-4
+    assert np.abs(eight - mirrored_eight).max() < 1e-5
+    four, _ = results(4)
+    assert np.array_equal(eight, four)

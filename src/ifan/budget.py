@@ -31,9 +31,12 @@ _BYTES_BLENDED = 12
 """As much more for each pixel that the network sees, where corrections of several sizes are made
 one."""
 
-_BYTES_AVERAGED = 24
+_BYTES_VIEW = 12
+"""Of a view, three channels in float32, for each pixel that the network sees."""
+
+_BYTES_AVERAGED = 2 * _BYTES_VIEW
 """As much more for each pixel that the network sees, where it sees a picture several times: the sum
-of what was made so far, and a turned copy. A copy is needed of each side view, too."""
+of what was made so far, and a turned copy. Each side view takes a copy besides."""
 
 _BASE_BYTES = 0.35e9
 """Memory that the program itself takes: libraries, weights, compiled graphs."""
@@ -130,7 +133,7 @@ class Budget:
         if available_memory() + held < min(needed + enough, self._programs):
             network.release()
         least = needed + network.least_room(height, width, wanted)
-        instead = " or a smaller --working-size"
+        instead = " or a smaller --working-size" + (" or fewer --passes" if averages else "")
         room = self._require(height, width, least, held, instead) - needed
         return min(room, enough) if self._limit is None else room
 
@@ -168,7 +171,7 @@ def _is_wide(photograph: Photograph) -> bool:
 def _beside(views: int, *, blends: bool, averages: bool) -> int:
     """Return the bytes for each pixel that the network sees, of what is held beside the views."""
     blending = _BYTES_BLENDED if blends else 0
-    return blending + (_BYTES_AVERAGED + 12 * (views - 1) if averages else 0)
+    return blending + (_BYTES_AVERAGED + _BYTES_VIEW * (views - 1) if averages else 0)
 
 
 def _needed(pixels: int, photographs: Sequence[int], size: tuple[int, int], beside: int = 0) -> int:
@@ -181,5 +184,5 @@ def _needed(pixels: int, photographs: Sequence[int], size: tuple[int, int], besi
         beside: bytes for each pixel that the network sees, of what else is held.
     """
     seen = size[0] * size[1]
-    sides = sum(photographs[1:]) + 3 * 4 * seen * len(photographs[1:])
+    sides = sum(photographs[1:]) + _BYTES_VIEW * seen * len(photographs[1:])
     return _BYTES_PER_PIXEL * pixels + 2 * photographs[0] + sides + beside * seen

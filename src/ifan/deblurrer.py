@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from ifan import engines, tiling
 from ifan.budget import Budget
 from ifan.engines import Array, Views
-from ifan.engines.staged import StagedNetwork
+from ifan.engines.staged import StagedNetwork, Wanted
 from ifan.errors import EngineError, OutputError, PictureError
 from ifan.models.store import Model, compiled_folder, open_model
-from ifan.passes import mean_of_passes, possible
+from ifan.passes import mean_of_passes, require_passes
 from ifan.results import default_target, require_target
 from ifan.working_size import blended, parse_working_size, resized, sizes_for_blur
 
@@ -122,12 +122,12 @@ class Deblurrer:
         """
         _ = self.dual_pixel, self._network()
 
-    def at(self, working_size: int | str, passes: int = 1) -> Deblurrer:
+    def at(self, working_size: int | str, passes: int | None = None) -> Deblurrer:
         """Return a deblurrer that works at another size with the same network.
 
         Args:
             working_size: as for the class.
-            passes: as for the class.
+            passes: as for the class; by default as many as this one makes.
 
         Raises:
             ModelError: the weights cannot be read, or not without PyTorch.
@@ -135,13 +135,13 @@ class Deblurrer:
         """
         self.load()
         other = copy(self)
-        other._use(working_size, passes)
+        other._use(working_size, self._passes if passes is None else passes)
         return other
 
     def _use(self, working_size: int | str, passes: int) -> None:
         self._working_size = parse_working_size(working_size)
         self._seeks_blur = working_size == "blur"
-        self._passes = possible(passes)
+        self._passes = require_passes(passes)
 
     def __call__(
         self,
@@ -431,7 +431,7 @@ class Deblurrer:
         left: Photograph | None = None,
         right: Photograph | None = None,
     ) -> Array:
-        renditions = self._renditions(photograph, left, right)
+        renditions = self._renditions(photograph, left, right, wanted="disparity")
         height, width = renditions[0].view.shape[:2]
         room = self._budget.for_network(self._network(), renditions, wanted="disparity")
         views = [rendition.view for rendition in renditions]
@@ -450,6 +450,7 @@ class Deblurrer:
         right: Photograph | None,
         *,
         strength: float = 1.0,
+        wanted: Wanted = "deblurred",
     ) -> list[Rendition]:
         """Return the views as the network is to see them, known to fit it and into memory."""
         from ifan.images import Rendition
@@ -465,13 +466,14 @@ class Deblurrer:
         size = height, width
         if self._working_size is not None:
             size = tiling.fitted_size(height, width, self._working_size)
+        is_deblurred = wanted == "deblurred"
         self._budget.require(
             views,
             size,
             self._loaded,
             strength=strength,
-            blends=self._seeks_blur,
-            averages=self._passes > 1,
+            blends=is_deblurred and self._seeks_blur,
+            averages=is_deblurred and self._passes > 1,
         )
         return [Rendition(view, *size) for view in views]
 

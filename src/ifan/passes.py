@@ -8,11 +8,13 @@ ways to improve example-based single image super resolution", CVPR 2016).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
-from ifan.engines import Array
+if TYPE_CHECKING:
+    from ifan.engines import Array
 
-PASSES = (1, 2, 4, 8)
+Passes = Literal[1, 2, 4, 8]
+PASSES: tuple[int, ...] = get_args(Passes)
 """How many there can be."""
 
 
@@ -46,8 +48,7 @@ class Turn(NamedTuple):
         return picture.swapaxes(0, 1) if self.is_transposed else picture
 
     def _reversed(self, picture: Array) -> Array:
-        step = {False: 1, True: -1}
-        return picture[:: step[self.is_upside_down], :: step[self.is_mirrored]]
+        return picture[:: -1 if self.is_upside_down else 1, :: -1 if self.is_mirrored else 1]
 
 
 _TURNS = tuple(
@@ -58,15 +59,15 @@ _TURNS = tuple(
 )
 
 
-def possible(passes: int) -> int:
-    """Return a number of passes if there can be so many.
+def require_passes(passes: int) -> int:
+    """Return a number of passes, once it is known that there can be so many.
 
     Raises:
         ValueError: it is none of `PASSES`.
     """
-    if passes not in PASSES:
+    if isinstance(passes, bool) or passes not in PASSES:
         raise ValueError(f"passes can be {', '.join(map(str, PASSES))}, not {passes}")
-    return passes
+    return int(passes)
 
 
 def turns(passes: int, *, dual_pixel: bool) -> tuple[Turn, ...]:
@@ -86,7 +87,7 @@ def mean_of_passes(views: list[Array], passes: int, see: Callable[[list[Array]],
     Args:
         views: HxWxC: the picture, and left and right dual-pixel views if there are any.
         passes: as for `turns`.
-        see: makes a picture HxWxC of such views; the first may be changed afterwards.
+        see: makes a picture HxWxC of such views. What it returned may be changed.
     """
     first, *others = turns(passes, dual_pixel=len(views) > 1)
     mean = first.back(see(first.of(views)))

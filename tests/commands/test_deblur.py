@@ -447,7 +447,7 @@ class TestOptions:
             (["a.png", "--precision", "fp8"], "fp32, bf16, fp16"),
             (["a.png", "--working-size", "0"], "neither auto, full nor pixels"),
             (["a.png", "--working-size", "large"], "neither auto, full nor pixels"),
-            (["a.png", "--passes", "3"], "'3' is not 1, 2, 4 or 8"),
+            (["a.png", "--passes", "3"], "'3' is none of 1, 2, 4, 8"),
             (["a.png", "--strength", "1.5"], "--strength"),
             (["a.png", "--strength", "nan"], "--strength"),
             (["a.png", "--no-such-option"], "--no-such-option"),

@@ -17,8 +17,9 @@ from typer.testing import CliRunner
 from ifan.commands.program import app
 from ifan.datasets.folders import open_folder
 from ifan.datasets.packing import pack
-from ifan.errors import IfanError, PictureError
-from ifan.models import load_released_checkpoint
+from ifan.errors import IfanError, ModelError, PictureError
+from ifan.models import load_released_checkpoint, save_safetensors
+from ifan.networks import IFAN
 from ifan.training.initialisation import make_networks
 from leaves import photograph
 
@@ -43,6 +44,22 @@ def said(process, status=0):
 @pytest.fixture
 def folder(tmp_path):
     return tmp_path / "logs" / "IFAN_CVPR2021" / MODE
+
+
+@pytest.fixture
+def simulated(tmp_path):
+    """Changes that make it one update, on simulated scenes."""
+    (tmp_path / "sharp").mkdir()
+    for number in range(4):
+        Image.fromarray(photograph(number)).save(tmp_path / "sharp" / f"{number}.png")
+    return (
+        f"data={{kind: simulated, photographs: {tmp_path / 'sharp'}, held_out: 1, scenes: 2,"
+        " uses: 2, simulation: {height: 64, width: 64, coc_px: [1, 4]}}",
+        "losses.disparity=0",
+        "validation.root=''",
+        "validation.scenes=1",
+        "updates=1",
+    )
 
 
 def test_a_run_leaves_its_recipe_its_scores_and_weights_for_users(train, folder):
@@ -171,25 +188,36 @@ def test_a_validation_that_failed_is_made_up(train, folder, pairs, tmp_path):
     assert [line.split()[2] for line in lines] == ["6"]
 
 
-def test_other_photographs_are_not_gone_on_with(train, tmp_path):
-    def save(number):
-        Image.fromarray(photograph(number)).save(tmp_path / "sharp" / f"{number}.png")
+def test_other_photographs_are_not_gone_on_with(train, simulated, tmp_path):
+    train(*simulated)
+    train(*simulated, resume=True)
+    Image.fromarray(photograph(9)).save(tmp_path / "sharp" / "9.png")
+    with pytest.raises(IfanError, match=r"sharp: does not hold what this run began with"):
+        train(*simulated, resume=True)
 
-    (tmp_path / "sharp").mkdir()
-    for number in range(4):
-        save(number)
-    changes = (
-        f"data={{kind: simulated, photographs: {tmp_path / 'sharp'}, held_out: 1, scenes: 2,"
-        " uses: 2, simulation: {height: 64, width: 64, coc_px: [1, 4]}}",
-        "losses.disparity=0",
-        "validation.root=''",
-        "validation.scenes=1",
-        "updates=1",
-    )
+
+def test_a_teacher_has_a_share_in_what_is_learnt(train, simulated, folder):
+    def learnt(*changes, name):
+        train(*simulated, f"mode={name}", *changes)
+        return state(folder.parent / name)["tasks"]["network.reconstructor.output.weight"]
+
+    alone = learnt(name="alone")
+    taught = learnt("data.teacher={model: ifan-s, passes: 1, share: 1}", name="taught")
+    assert not torch.equal(alone, taught)
+
+
+def test_a_teacher_is_looked_at_before_anything_is_made(train, simulated, folder, tmp_path):
+    teacher = tmp_path / "teacher.safetensors"
+    changes = (*simulated, f"data.teacher={{model: {teacher}, passes: 1}}")
+    with pytest.raises(ModelError, match="is neither a file nor a model"):
+        train(*changes)
+    assert not (folder / "checkpoint" / "last.ckpt").exists()
+    save_safetensors(teacher, IFAN(4, 2))
     train(*changes)
     train(*changes, resume=True)
-    save(9)
-    with pytest.raises(IfanError, match=r"sharp: does not hold what this run began with"):
+    teacher.unlink()
+    save_safetensors(teacher, IFAN(4, 3))
+    with pytest.raises(IfanError, match="is not what this run began with: its weights differ"):
         train(*changes, resume=True)
 
 
@@ -204,7 +232,8 @@ def test_other_pictures_than_a_run_began_with_are_not_gone_on_with(train, folder
     with pytest.raises(IfanError, match="others: does not hold what this run began with: names"):
         train("updates=3", f"data.root={others}", resume=True)
     last = folder / "checkpoint" / "last.ckpt"
-    torch.save(state(folder) | {"photographs": None}, last)  # as an older version wrote it
+    older = {key: value for key, value in state(folder).items() if key != "fingerprints"}
+    torch.save(older, last)
     train("updates=3", f"data.root={others}", resume=True)
 
 

@@ -35,11 +35,10 @@ def test_the_target_is_what_the_teacher_makes_of_the_picture(scene, passes):
 
 
 def test_shares_mix_it_with_the_sharp_photograph(scene):
-    none, half, all_of_it = (
-        taught(scene, Teaching(model="ifan-s", passes=1, share=share)) for share in (0, 0.5, 1)
+    half, all_of_it = (
+        taught(scene, Teaching(model="ifan-s", passes=1, share=share)) for share in (0.5, 1)
     )
-    np.testing.assert_array_equal(none.target, scene.target)
-    np.testing.assert_allclose(half.target, (none.target + all_of_it.target) / 2, atol=1e-6)
+    np.testing.assert_allclose(half.target, (scene.target + all_of_it.target) / 2, atol=1e-6)
     for name in ("center", "coc"):
         np.testing.assert_array_equal(getattr(half, name), getattr(scene, name))
 
@@ -62,7 +61,9 @@ def test_a_teacher_needs_one_view(scene, tmp_path):
         taught(scene, teaching)
 
 
-@pytest.mark.parametrize("wrong", [{"passes": 3}, {"share": 1.5}, {"model": None}, {"who": "me"}])
+@pytest.mark.parametrize(
+    "wrong", [{"passes": 3}, {"share": 1.5}, {"share": 0}, {"model": None}, {"who": "me"}]
+)
 def test_what_cannot_be_is_refused(wrong):
     with pytest.raises(ValidationError):
         Teaching(**{"model": "ifan-s", **wrong})

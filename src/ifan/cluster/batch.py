@@ -35,7 +35,7 @@ _PART_RECORDS = 2000
 _PART_SECONDS = 60.0
 """When what has been done is written down: as soon as it is so much, or so long ago."""
 
-_PASSES = 3
+_ROUNDS = 3
 """How often the folder is gone through, should parcels get lost on the way."""
 
 
@@ -124,9 +124,9 @@ class Batch:
         thread = threading.Thread(target=self._count, args=(counting,), daemon=True)
         thread.start()
         try:
-            for _ in range(_PASSES):
+            for _ in range(_ROUNDS):
                 numbers: set[int] = set()
-                yield from self._pass(numbers, workers, stopped)
+                yield from self._go_through(numbers, workers, stopped)
                 if stopped():
                     return
                 if len(numbers) == max(numbers, default=-1) + 1:
@@ -134,10 +134,10 @@ class Batch:
                     return
         finally:
             counting.set()
-        reason = f"lost parcels on their way, {_PASSES} times"
+        reason = f"lost parcels on their way, {_ROUNDS} times"
         raise IfanError("cluster", reason, "give the same command again: it goes on")
 
-    def _pass(
+    def _go_through(
         self, numbers: set[int], workers: Workers, stopped: Callable[[], bool]
     ) -> Iterator[list[Record]]:
         """Go through the folder once; add the numbers of parcels that came back to a set."""

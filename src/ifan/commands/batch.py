@@ -109,7 +109,8 @@ def batch(
         "engine": engine,
         "precision": precision,
         "working_size": working_size,
-        "passes": passes,
+        # Batches of before there were several passes have no word of them.
+        **({"passes": passes} if passes > 1 else {}),
     }
     with stopping.deferred():
         order = order_for(

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from ifan.passes import PASSES
+
 
 def path(text: str) -> Path:
     """Take an argument as a path, unless it is empty, which would mean the current folder.
@@ -48,8 +50,8 @@ def bits(text: str | int) -> int:
 
 def passes(text: str | int) -> int:
     """Take an argument as a number of passes; also the default, which is a number already."""
-    if str(text) not in ("1", "2", "4", "8"):
-        raise typer.BadParameter(f"{text!r} is not 1, 2, 4 or 8")
+    if str(text) not in map(str, PASSES):
+        raise typer.BadParameter(f"{text!r} is none of {', '.join(map(str, PASSES))}")
     return int(text)
 
 
@@ -98,9 +100,10 @@ Passes = Annotated[
     typer.Option(
         "--passes",
         parser=passes,
-        metavar="1|2|4|8",
+        metavar="|".join(map(str, PASSES)),
         help="How often the network sees the photograph, turned and mirrored each time; the result"
-        " is the mean: nearer to the truth, a little softer, and as many times slower.",
+        " is the mean: nearer to the truth, a little softer, and as many times slower. Of 8, a"
+        " dual-pixel model makes 4.",
     ),
 ]
 Strength = Annotated[

@@ -27,10 +27,10 @@ _MEMORY = {
 }
 
 _STAGES = 4
-_KEPT_STAGES = 4 * _STAGES
-"""Compiled graphs kept, in stages of the network, as each holds the weights of its own: four whole
-networks. A large picture needs one network in stages, and at the working size `blur` a whole one
-more for each smaller size."""
+_KEPT_STAGES = 6 * _STAGES
+"""Compiled graphs kept, in stages of the network, as each holds the weights of its own: six whole
+networks. At the working size `blur` a picture needs one for each of three sizes, in several passes
+another for its transpose, and a large one needs its first in stages."""
 
 
 class OpenVINOEngine:

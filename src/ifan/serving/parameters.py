@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 from pydantic.json_schema import SkipJsonSchema
 
-from ifan.passes import PASSES, possible
+from ifan.passes import PASSES, require_passes
 
 Missing = SkipJsonSchema[None]
 """What is not given: nobody can write it, so it is no part of the document."""
@@ -24,7 +24,8 @@ _WORKING_SIZE = Field(
 )
 _PASSES = Field(
     description="How often the network sees the photograph, turned and mirrored each time; the "
-    "result is the mean: nearer to the truth, a little softer, and as many times slower.",
+    "result is the mean: nearer to the truth, a little softer, and as many times slower. Of 8, a "
+    "dual-pixel model makes 4.",
     json_schema_extra={"enum": list(PASSES)},
 )
 _PAGE = Field(description="Which page of a TIFF of several, from 1.")
@@ -66,7 +67,7 @@ class DeblurParameters(BaseModel):
             "JPEG XL png, for RAW tiff."
         ),
     ] = None
-    passes: Annotated[int, AfterValidator(possible), _PASSES] = 1
+    passes: Annotated[int, AfterValidator(require_passes), _PASSES] = 1
     quality: Annotated[
         Annotated[int, Field(ge=1, le=100)] | Missing,
         Field(

@@ -274,7 +274,7 @@ class _Stages:
 def _too_long(stages: _Stages, seconds: float) -> Problem:
     if stages.current == "reading":
         return Problem("bad-picture", f"image: takes more than {seconds:g} s to read", _WHOLE)
-    remedy = "send a smaller one, or give a smaller working_size"
+    remedy = "send a smaller one, or give a smaller working_size or fewer passes"
     return Problem("too-long", f"image: takes more than {seconds:g} s", remedy)
 
 

@@ -61,7 +61,7 @@ def bad_parameter(error: Mapping[str, object]) -> Problem:
     # Behind the parameter's name stands which of the things that it may be was tried.
     names = [part for part in place if part != "query"] if isinstance(place, tuple) else []
     name = str(names[0]) if names else "parameters"
-    detail = f"{name[:100]}: {str(error['msg'])[:200].lower()}"
+    detail = f"{name[:100]}: {str(error['msg']).removeprefix('Value error, ')[:200].lower()}"
     return Problem("bad-parameter", detail, "see GET /openapi.json for what it may be")
 
 

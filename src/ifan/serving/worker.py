@@ -59,6 +59,7 @@ _WORDS = {
     "close other programs": "send a smaller one",
     "give more --memory": "send a smaller one",
     "--working-size": "working_size",
+    "--passes": "passes",
     "choose --precision fp32, or another model": "tell who runs this server",
 }
 
@@ -103,7 +104,7 @@ class Workshop:
             picture_format = OUTPUT_SUFFIXES[f".{parameters['format']}"]
         require_room_for(photograph, Path("result").with_suffix(picture_format.suffix))
         self._tell({"stage": "deblurring"})
-        deblurrer = self._deblurrer_for(parameters)
+        deblurrer = self._deblurrer_for(parameters, parameters["passes"])
         sharp = deblurrer.deblur_photograph(
             photograph, left=left, right=right, strength=parameters["strength"]
         )
@@ -137,10 +138,10 @@ class Workshop:
                 raise _StrangerError(name, describe_stranger(data), f"send {FORMAT_NAMES}")
             yield decode_photograph(data, name, page=page, max_pixels=self._max_pixels)
 
-    def _deblurrer_for(self, parameters: Mapping[str, Any]) -> Deblurrer:
+    def _deblurrer_for(self, parameters: Mapping[str, Any], passes: int | None = None) -> Deblurrer:
         """Return the deblurrer that is meant, as it is to work."""
         deblurrer = self._deblurrer_of(parameters["model"] or self._default)
-        return deblurrer.at(parameters["working_size"], parameters.get("passes", 1))
+        return deblurrer.at(parameters["working_size"], passes)
 
     def _deblurrer_of(self, name: str) -> Deblurrer:
         """Return the deblurrer of a model; the one before makes room for it."""

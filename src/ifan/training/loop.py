@@ -27,6 +27,7 @@ from ifan.training.losses import Outcome, Tasks, difference
 from ifan.training.observing import Observer
 from ifan.training.optimisation import learning_rate_share, make_optimizers
 from ifan.training.recipe import Recipe, SimulatedData
+from ifan.training.teacher import teacher_model
 from ifan.training.validation import Judged, judge, require_others, sample, validation_pictures
 from ifan.training.views import views_on
 
@@ -67,7 +68,7 @@ class Training:
         self.folder = folder
         self.update = 0
         self._scores: list[Scored] = []
-        self._fingerprint: str | None = None  # of what it is trained with
+        self._fingerprints: dict[str, str] = {}  # of what it is trained with
         self._stopped = stopped
         self._workers = workers
         self._fabric = open_fabric(recipe.precision, accelerator)
@@ -146,7 +147,8 @@ class Training:
                 return
         else:
             examples = opened(data, self.recipe.needs_views, self.recipe.sample_bits)
-            self._require_same(data.root, fingerprint_of(examples), "names differ")
+            found = fingerprint_of(examples)
+            self._require_same("photographs", data.root, found, "does not hold", "names differ")
             require_others(self.recipe, examples)
         # Better now than after hours: a validation set that cannot be read.
         next(validation_pictures(self.recipe, self.folder.photographs), None)
@@ -158,7 +160,14 @@ class Training:
             remedy = "give it with --set data.photographs=FOLDER"
             raise IfanError("data.photographs", "is not given", remedy)
         photographs = Path(data.photographs)
-        self._require_same(photographs, fingerprint(photographs), "names or sizes differ")
+        found = fingerprint(photographs)
+        self._require_same(
+            "photographs", photographs, found, "does not hold", "names or sizes differ"
+        )
+        if data.teacher is not None:
+            name = data.teacher.model
+            found = teacher_model(name).sha256
+            self._require_same("teacher", name, found, "is not", "its weights differ")
         decode(photographs, self.folder.photographs, max(1, self._workers), self._stopped)
         if self._stopped():
             return
@@ -166,19 +175,22 @@ class Training:
             reason = f"holds no sharp photographs besides {data.held_out} that are kept apart"
             raise IfanError(photographs, reason, "give more, or a lower data.held_out")
 
-    def _require_same(self, place: str | Path, found: str, difference: str) -> None:
+    def _require_same(
+        self, kind: str, place: str | Path, found: str, is_other: str, difference: str
+    ) -> None:
         """Refuse to go on with other pictures, some of which may have been kept apart before.
 
         Args:
-            place: where the pictures are.
+            kind: what is to be the same: `photographs`, or the `teacher`.
+            place: where they are.
             found: their fingerprint; that of pictures on disk is of names alone, as a damaged one
                 may have been mended since.
-            difference: what says that they are others.
+            is_other: what the place does if they are others.
+            difference: what says that they are.
         """
-        if self._fingerprint not in (None, found):
-            reason = f"does not hold what this run began with: {difference}"
+        if self._fingerprints.setdefault(kind, found) != found:
+            reason = f"{is_other} what this run began with: {difference}"
             raise IfanError(place, reason, "give those, or begin anew: --set mode=NAME")
-        self._fingerprint = found
 
     def _step(self, coming: Iterator[Batch]) -> None:
         """Make one update of the weights."""
@@ -297,7 +309,7 @@ class Training:
             "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
             "precision": self._fabric.strategy.precision.state_dict(),
             "average": None if self._average is None else self._average.state_dict(),
-            "photographs": self._fingerprint,
+            "fingerprints": self._fingerprints,
             "scores": [scored.model_dump() for scored in self._scores],
         }
         self.folder.save(state, self.recipe, best=self._is_best)
@@ -319,7 +331,7 @@ class Training:
         self._fabric.strategy.precision.load_state_dict(state["precision"])
         if self._average is not None:
             self._average.load_state_dict(state["average"])
-        self._fingerprint = state.get("photographs")
+        self._fingerprints = state.get("fingerprints", {})
         self._scores = [Scored.model_validate(scored) for scored in state["scores"]]
 
     def _by_first_process(self, task: Callable[[], Any]) -> Any:

@@ -32,6 +32,7 @@ from ifan.datasets.simulated import Simulation
 from ifan.datasets.simulated.settings import Share
 from ifan.datasets.streaming import Curriculum
 from ifan.errors import IfanError
+from ifan.passes import Passes
 
 _SUFFIX = ".yaml"
 
@@ -183,8 +184,8 @@ class Teaching(Settings):
     """
 
     model: str
-    passes: Literal[1, 2, 4, 8] = 8
-    share: Share = 0.8
+    passes: Passes = 8
+    share: Annotated[Share, Field(gt=0)] = 0.8
 
 
 class SimulatedData(Settings):

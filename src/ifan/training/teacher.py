@@ -20,7 +20,7 @@ from ifan.datasets.simulated import Scene
 from ifan.engines import Array
 from ifan.engines.staged import StagedNetwork
 from ifan.errors import ModelError
-from ifan.models.store import compiled_folder, open_model
+from ifan.models.store import Model, compiled_folder, open_model
 from ifan.passes import mean_of_passes
 from ifan.training.recipe import Teaching
 
@@ -33,7 +33,7 @@ def taught(scene: Scene, teaching: Teaching) -> Scene:
         teaching: who teaches, and how much.
 
     Raises:
-        ModelError: there is no such model, or it needs dual-pixel views.
+        ModelError: as `teacher_model`; or its weights cannot be read.
     """
     network = _teacher(teaching.model)
 
@@ -47,13 +47,25 @@ def taught(scene: Scene, teaching: Teaching) -> Scene:
     return replace(scene, target=target)
 
 
+def teacher_model(name: str) -> Model:
+    """Return a model that is to teach.
+
+    Raises:
+        ModelError: there is no such model, or it needs dual-pixel views.
+    """
+    model = open_model(name)
+    if model.description.configuration.dual_pixel:
+        raise ModelError(name, "needs dual-pixel views", "give data.teacher a model of one view")
+    return model
+
+
 @lru_cache(maxsize=1)
 def _teacher(name: str) -> StagedNetwork:
-    model = open_model(name)
+    model = teacher_model(name)
     configuration = model.description.configuration
-    if configuration.dual_pixel:
-        raise ModelError(name, "needs dual-pixel views", "give data.teacher a model of one view")
-    choice = engines.choose("auto", "fp32", has_graph=model.has_graph)
+    # On the processor, wherever training runs: several processes make scenes, and what they make
+    # is to be the same on each machine.
+    choice = engines.choose("openvino", "fp32")
     engine = engines.open_engine(
         choice, graph=model.graph, network=model.network, compiled=compiled_folder(), threads=1
     )
