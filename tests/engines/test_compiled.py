@@ -78,22 +78,25 @@ def test_the_next_picture_finds_all_graphs_that_a_large_one_at_several_sizes_nee
     asked = []
     find = engine._kept.compiled
     monkeypatch.setattr(engine._kept, "compiled", lambda *of: asked.append(of) or find(*of))
+    counts = []
     for _ in range(2):
-        for side in (8 * 70, 8 * 35, 8 * 17):
-            view = np.zeros((1, 3, side, side), np.float32)
-            room = engine.memory.whole * (8 * 70) ** 2 - 1  # for all but the largest
-            network.deblur((view,), room)
-    assert len(asked) == 6
+        for cells in (70, 35, 17):
+            height, width = 8 * cells, 8 * cells - 16
+            room = engine.memory.whole * 560 * 544 - 1  # for all but the largest
+            for size in ((height, width), (width, height)):  # in several passes it is seen so, too
+                network.deblur((np.zeros((1, 3, *size), np.float32),), room)
+        counts.append(len(asked))
+    assert counts == [12, 12]  # of four stages, or whole twice; and of each as it is transposed
 
 
-def test_no_more_than_four_whole_networks_stay_in_memory(graph, monkeypatch):
+def test_no_more_than_six_whole_networks_stay_in_memory(graph, monkeypatch):
     engine = OpenVINOEngine(graph, "fp32")
     asked = []
     find = engine._kept.compiled
     monkeypatch.setattr(engine._kept, "compiled", lambda *of: asked.append(of) or find(*of))
-    for side in (16, 24, 32, 40, 40, 24, 48, 24, 16):
+    for side in (16, 24, 32, 40, 48, 56, 56, 24, 64, 24, 16):
         engine.run({"center": np.zeros((1, 3, side, side), np.float32)}, ("deblurred",))
-    assert len(asked) == 6  # the five sizes, and again the one not used for longest
+    assert len(asked) == 8  # the seven sizes, and again the one not used for longest
 
 
 def test_only_the_latest_are_kept(deblurred, tmp_path, monkeypatch):
