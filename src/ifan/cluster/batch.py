@@ -18,6 +18,7 @@ from ifan.cluster.journal import Journal
 from ifan.cluster.listing import photographs, pixels_of
 from ifan.cluster.manifest import (
     FAILURES,
+    LATER_SETTINGS,
     MANIFEST,
     Record,
     add_to,
@@ -185,6 +186,7 @@ class Batch:
                     target.address, reason, "finish that first, or give another folder"
                 )
             return
+        before = LATER_SETTINGS | before
         names = sorted((before.keys() | self._settings.keys()) - {"source"})
         other = [name for name in names if before.get(name) != self._settings.get(name)]
         said = ", ".join(f"{name} {before.get(name)}" for name in other)

@@ -155,9 +155,15 @@ def _opened(storage: Storage, path: str) -> Iterator[pq.ParquetFile]:
         yield file
 
 
+LATER_SETTINGS = {"passes": 1}
+"""What batches had, of before there was a word for it."""
+
+
 def are_alike(one: Mapping[str, Any] | None, other: Mapping[str, Any]) -> bool:
     """Whether results of these settings go together; from where photographs come is no matter."""
-    return one is not None and {**one, "source": ""} == {**other, "source": ""}
+    if one is None:
+        return False
+    return LATER_SETTINGS | {**one, "source": ""} == LATER_SETTINGS | {**other, "source": ""}
 
 
 class Done:

@@ -109,8 +109,7 @@ def batch(
         "engine": engine,
         "precision": precision,
         "working_size": working_size,
-        # Batches of before there were several passes have no word of them.
-        **({"passes": passes} if passes > 1 else {}),
+        "passes": passes,
     }
     with stopping.deferred():
         order = order_for(
