@@ -2,9 +2,8 @@
 
 It has twice the width. The twin has all kernels transposed: it does to rows what the model does to
 columns. Side by side, each with half of the channels and neither reading the other's, they make the
-mean of what the model makes of a picture and of the transposed picture, two passes in one. That is
-a better start for a larger network than channels that are copies. It is not
-quite exact: both read the mean of their disparity maps, the IAC filters the twin's channels
+mean of what the model makes of a picture and of the transposed picture, two passes in one. It is
+not quite exact: both read the mean of their disparity maps, the IAC filters the twin's channels
 vertically first, too, and iterations that are added hold back what is negative in e_B.
 """
 
@@ -35,7 +34,10 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, help="more of the IAC: they come first and copy")
     options = parser.parse_args()
     network, _, description = open_model(options.model).checkpoint
-    both = with_twin(network, options.iterations or network.iterations)
+    iterations = options.iterations or network.iterations
+    if network.dual_pixel or network.shared_filters or iterations < network.iterations:
+        parser.error("the model must have one view and filters of its own, and no more iterations")
+    both = with_twin(network, iterations)
     save_released_checkpoint(options.output, both, sample_bits=description.sample_bits)
 
 
@@ -56,7 +58,7 @@ def _join(layer: Convolution, model: Convolution, features: int) -> None:
     """Let each half of the channels do what `model` and its twin do."""
     read, made = (0, 1) if layer.transposed else (1, 0)
     twins = model.weight, model.weight.mT
-    bias = cast("Tensor", layer.bias)
+    bias = _bias(layer)
     bias.copy_(_bias(model).repeat(len(bias) // len(_bias(model))))
     if layer.out_channels == model.out_channels:  # it makes a picture or a map: the mean of both
         layer.weight.copy_(torch.cat(twins, read) / 2)

@@ -233,7 +233,7 @@ def test_other_pictures_than_a_run_began_with_are_not_gone_on_with(train, folder
         train("updates=3", f"data.root={others}", resume=True)
     last = folder / "checkpoint" / "last.ckpt"
     older = {key: value for key, value in state(folder).items() if key != "fingerprints"}
-    torch.save(older, last)
+    torch.save(older, last)  # as an older version wrote it
     train("updates=3", f"data.root={others}", resume=True)
 
 
