@@ -26,7 +26,10 @@ def order(tmp_path: Path) -> Order:
         (tmp_path / name).mkdir()
     (tmp_path / "in" / "a.jpg").write_bytes(b"a photograph")
     source, target = (open_storage(str(tmp_path / name)) for name in ("in", "out"))
-    return Order(source, target, "1", "ifan-s", {}, {}, None, None, 1.0, 10**8, overwrite=False)
+    settings = {"passes": 1}
+    return Order(
+        source, target, "1", "ifan-s", {}, settings, None, None, 1.0, 10**8, overwrite=False
+    )
 
 
 def photograph(order: Order) -> Picture:
@@ -99,6 +102,21 @@ def test_what_an_unfinished_run_made_is_old_to_an_overwriting_one_that_was_stopp
     overwriting._journal.begin(overwriting._settings, anew=True)  # and is stopped at once
     (again,) = undone(order)
     assert again.is_begun
+
+
+@pytest.mark.parametrize("has_ended", [True, False])
+def test_a_batch_of_before_there_were_passes_goes_on_as_one_of_one_pass(order, has_ended):
+    before = order._replace(settings={})
+    if has_ended:
+        order.target.write("a.jpg", b"result")
+        ended(before, record(order, "done"))
+        assert undone(order) == []
+    else:
+        batch = Batch(before)
+        batch._journal.begin(batch._settings, anew=False)
+        assert undone(order) == [photograph(order)]
+    with pytest.raises(OutputError, match=r"holds results of other settings \(passes 1\)"):
+        Batch(order._replace(settings={"passes": 2}))
 
 
 def test_the_result_of_an_earlier_state_of_what_failed_is_no_strangers_file(order):

@@ -18,7 +18,6 @@ from ifan.cluster.journal import Journal
 from ifan.cluster.listing import photographs, pixels_of
 from ifan.cluster.manifest import (
     FAILURES,
-    LATER_SETTINGS,
     MANIFEST,
     Record,
     add_to,
@@ -186,7 +185,6 @@ class Batch:
                     target.address, reason, "finish that first, or give another folder"
                 )
             return
-        before = LATER_SETTINGS | before
         names = sorted((before.keys() | self._settings.keys()) - {"source"})
         other = [name for name in names if before.get(name) != self._settings.get(name)]
         said = ", ".join(f"{name} {before.get(name)}" for name in other)

@@ -25,6 +25,9 @@ _DIGEST = "S17"
 _SETTINGS_KEY = b"ifan"
 _ROWS_AT_ONCE = 20_000
 
+_LATER_SETTINGS = {"passes": 1}
+"""What batches had, of before there was a word for it."""
+
 
 class Record(NamedTuple):
     """What became of a photograph, or of a folder that cannot be listed: a row of the manifest.
@@ -136,8 +139,12 @@ def settings_in(storage: Storage, path: str) -> dict[str, Any] | None:
     if storage.entry(path) is None:
         return None
     with _opened(storage, path) as file:
-        settings: dict[str, Any] = json.loads(file.schema_arrow.metadata[_SETTINGS_KEY])
-        return settings
+        return settings_of(file.schema_arrow.metadata[_SETTINGS_KEY])
+
+
+def settings_of(text: bytes) -> dict[str, Any]:
+    """Return the settings that were written down as JSON; later ones have their old value."""
+    return _LATER_SETTINGS | json.loads(text)
 
 
 @contextmanager
@@ -155,15 +162,11 @@ def _opened(storage: Storage, path: str) -> Iterator[pq.ParquetFile]:
         yield file
 
 
-LATER_SETTINGS = {"passes": 1}
-"""What batches had, of before there was a word for it."""
-
-
 def are_alike(one: Mapping[str, Any] | None, other: Mapping[str, Any]) -> bool:
     """Whether results of these settings go together; from where photographs come is no matter."""
     if one is None:
         return False
-    return LATER_SETTINGS | {**one, "source": ""} == LATER_SETTINGS | {**other, "source": ""}
+    return {**one, "source": ""} == {**other, "source": ""}
 
 
 class Done:
