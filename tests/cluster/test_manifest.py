@@ -54,10 +54,10 @@ def test_records_come_back_from_a_file_with_what_they_were_made_with(tmp_path):
         Record("a/1.jpg", "a/1.jpg", "done", 30, 20, 5, "s", 7, "0" * 64, 0.5, "m", 1.5),
         Record("b\udcff.jpg", "b.jpg", "failed", reason="is broken", remedy="mend it"),
     ]
-    storage.write("m.parquet", table_of(records, {"strength": 0.5}))
+    storage.write("m.parquet", table_of(records, {"strength": 0.5, "passes": 2}))
     (back,) = records_in(storage, "m.parquet")
     assert back == [records[0], records[1]._replace(source=r"b\udcff.jpg")]
-    assert settings_in(storage, "m.parquet") == {"strength": 0.5}
+    assert settings_in(storage, "m.parquet") == {"strength": 0.5, "passes": 2}
     assert pq.read_table(tmp_path / "m.parquet").column_names == list(Record._fields)
 
 
