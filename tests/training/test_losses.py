@@ -257,7 +257,30 @@ def test_filters_that_could_enlarge_without_bound_cost_and_others_do_not():
     assert output.bias.grad[:32].max() < 0 < output.bias.grad[32:64].min()
 
 
-EVERY = {"deblurring": 1.0, "reblurring": 0.7, "defocus": 0.1, "colour": 0.5, "growth": 1.0}
+def test_the_bottleneck_loss_trains_all_that_leads_to_an_eighth_of_the_size_and_nothing_after_it():
+    torch.manual_seed(0)
+    tasks = Tasks(IFAN(width=4, iterations=2), None, {"bottleneck": 1.0})
+    views = Views(*torch.rand(2, 1, 3, 16, 24))
+    # Before anything is learnt, the picture that is read is the input.
+    torch.testing.assert_close(tasks(views).total, F.mse_loss(views.center, views.target))
+    torch.nn.init.normal_(tasks.bottleneck_reader.weight)
+    tasks(views).total.backward()
+    parts = {
+        name.partition(".")[2] if name.startswith("reconstructor") else name.partition(".")[0]
+        for name, parameter in tasks.network.named_parameters()
+        if parameter.grad is None
+    }
+    assert {part.partition(".")[0] for part in parts} == {"upsamplers", "refiners", "output"}
+
+
+EVERY = {
+    "deblurring": 1.0,
+    "reblurring": 0.7,
+    "defocus": 0.1,
+    "colour": 0.5,
+    "growth": 1.0,
+    "bottleneck": 0.4,
+}
 
 
 def small_tasks(weights):
@@ -267,6 +290,8 @@ def small_tasks(weights):
     tasks = Tasks(IFAN(**variant), ReblurringNetwork(**variant), weights)
     with torch.no_grad():
         tasks.network.filter_predictor.output.bias += 0.6
+        if "bottleneck" in weights:
+            tasks.bottleneck_reader.weight.normal_()
     views = Views(*torch.rand(2, 2, 3, 16, 24), coc=4 * torch.randn(2, 1, 16, 24))
     return tasks, views
 
@@ -281,11 +306,13 @@ def losses_by_themselves(tasks, views):
     light = F.mse_loss(mean_light(one_pass().deblurred), mean_light(views.target))
     reblurred = reblur(tasks.reblurring, network, one_pass().filter_feature, views.target)
     size = network.disparity(views.center).abs()
+    read = F.pixel_shuffle(tasks.bottleneck_reader(network.deblur(views.center).bottleneck), 8)
     return {
         "deblurring": F.mse_loss(one_pass().deblurred, views.target),
         "colour": light,
         "reblurring": F.mse_loss(reblurred, downsample(views.center)),
         "defocus": F.mse_loss(size, disparity_of_coc(views.coc)),
+        "bottleneck": F.mse_loss(views.center + read, views.target),
         "growth": growth(network.filter_predictor.one_by_one(one_pass().filter_feature)),
     }
 

@@ -144,7 +144,8 @@ def settings_in(storage: Storage, path: str) -> dict[str, Any] | None:
 
 def settings_of(text: bytes) -> dict[str, Any]:
     """Return the settings that were written down as JSON; later ones have their old value."""
-    return _LATER_SETTINGS | json.loads(text)
+    settings: dict[str, Any] = json.loads(text)
+    return _LATER_SETTINGS | settings
 
 
 @contextmanager

@@ -60,12 +60,15 @@ class TrainingPass(NamedTuple):
 
     Attributes:
         deblurred: the all-in-focus picture, Nx3xHxW, sRGB-coded, not clipped.
+        bottleneck: the deblurred feature after the reconstructor's part at 1/8 of the size,
+            Nx4*width x H/8 x W/8.
         filter_feature: what the filter predictor's last convolution makes the filters of,
             Nx4*width x H/8 x W/8, for the reblurring network; None if there is no predictor.
         disparity: the disparity map, Nx1xH/8xW/8, in cells of that map; None if there is none.
     """
 
     deblurred: Tensor
+    bottleneck: Tensor
     filter_feature: Tensor | None
     disparity: Tensor | None
 
@@ -168,8 +171,9 @@ class DeblurringNetwork(nn.Module, ABC):
         encoded = self.filter_encoder(self._filter_views(center, left, right))
         *skips, defocused = self.feature_extractor.pyramid(center)
         made = self.deblur_feature(encoded, defocused, seen)
-        deblurred = self.reconstructor(made.feature, skips) + center
-        return TrainingPass(deblurred, made.filter_feature, made.disparity)
+        bottleneck = self.reconstructor.bottleneck(made.feature)
+        deblurred = self.reconstructor.enlarge(bottleneck, skips) + center
+        return TrainingPass(deblurred, bottleneck, made.filter_feature, made.disparity)
 
     def disparity(
         self,

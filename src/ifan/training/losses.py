@@ -6,7 +6,7 @@ deblurring:  the output is the all-in-focus target
 disparity:   the right view, warped by its estimated disparity, is the left view
 reblurring:  the target, blurred by filters made of the deblurring filters, is the center view
 
-and three that the paper does not have:
+and four that the paper does not have:
 
 colour:      the output has as much light as the target on average. Where the network cannot tell,
              it gives means of coded values, and those have less light than what they are means of
@@ -14,6 +14,10 @@ defocus:     the disparity estimated of what the network deblurs is as large as 
              in an ideal lens (only simulated scenes tell)
 growth:      all filters of the IAC together enlarge little: it applies 2 N of them one after the
              other, and what each enlarges a little they enlarge without bound
+bottleneck:  what the network knows at 1/8 of the size, read by one linear map, is the all-in-focus
+             target. The skips are a way past encoder, filters and IAC, on which a network can learn
+             to deblur without them; then their features die (Lee et al., "Deeply-Supervised Nets",
+             AISTATS 2015)
 """
 
 from __future__ import annotations
@@ -111,6 +115,10 @@ class Tasks(nn.Module):
         self.reblurring = reblurring
         self.weights = {task: weight for task, weight in weights.items() if weight}
         self._compare = compare
+        if "bottleneck" in self.weights:
+            self.bottleneck_reader = nn.Conv2d(4 * network.width, 3 * SIZE_MULTIPLE**2, 1)
+            nn.init.zeros_(self.bottleneck_reader.weight)
+            nn.init.zeros_(cast("Tensor", self.bottleneck_reader.bias))
 
     def forward(self, views: Views) -> Outcome:
         """Do all tasks with a batch."""
@@ -146,6 +154,10 @@ class Tasks(nn.Module):
         if "deblurring" in self.weights:
             made["deblurring"] = result.deblurred
             wanted["deblurring"] = views.target
+        if "bottleneck" in self.weights:
+            residual = F.pixel_shuffle(self.bottleneck_reader(result.bottleneck), SIZE_MULTIPLE)
+            made["bottleneck"] = views.center + residual
+            wanted["bottleneck"] = views.target
         if "colour" in self.weights:
             made["colour"] = mean_light(result.deblurred)
             wanted["colour"] = mean_light(views.target)

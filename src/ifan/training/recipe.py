@@ -86,6 +86,8 @@ class Losses(Settings):
         defocus: of the size of the disparity against the true circle of confusion; needs simulated
             data, which alone tell it. The paper does not have it.
         growth: of how much all iterated filters together can enlarge. The paper does not have it.
+        bottleneck: of what a linear map makes of the features at 1/8 of the size, without the
+            skips, against the target. The paper does not have it.
         difference: how pictures are compared. The paper has `squared`; `root-mean-square` is of
             each picture, as log(1 + it), so that none counts without bound.
         epsilon: with `charbonnier`, below which differences count about as their squares; with
@@ -98,6 +100,7 @@ class Losses(Settings):
     colour: NonNegativeFloat = 0.0
     defocus: NonNegativeFloat = 0.0
     growth: NonNegativeFloat = 0.0
+    bottleneck: NonNegativeFloat = 0.0
     difference: Literal["squared", "absolute", "charbonnier", "root-mean-square"] = "squared"
     epsilon: PositiveFloat = 1e-3
 
