@@ -29,14 +29,17 @@ from ifan.networks.iac import PARTS
 from ifan.networks.layers import ResidualUnit, leaky_relu_
 from ifan.training.initialisation import RESIDUAL_SCALE, kaiming
 
+JPEG = (".jpg", ".jpeg")
 CROPS = 16
 CROP_SIZE = 256
 SIGMAS = (0.5, 1, 2, 3, 5)
 """Of the Gaussian that blurs a crop, in pixels."""
 
-LEVEL = 1.0
-"""Mean of e_B, so that most of it is positive and comes through the leaky ReLUs of all iterations;
-and of what is read at 1/8 of the size, so that all of that comes through the leaky ReLU there."""
+LEVEL_OF_E_B = 1.0
+"""Its mean, of deviation 1: so most of it comes through the leaky ReLUs of all iterations."""
+
+LEVEL_READ = 1.0
+"""What the decoder reads at first: so what is added to it comes through the leaky ReLU there."""
 
 FILTER_DEVIATION = 0.05
 """How much the taps of filters differ from cell to cell."""
@@ -52,19 +55,30 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    torch.manual_seed(options.seed)
     network, _, description = open_model(options.model).checkpoint
-    revive(network, blurred_crops(options.photographs, options.seed))
+    if network.dual_pixel:
+        parser.error("the model must have one view")
+    crops = blurred_crops(options.photographs, options.seed)
+    if crops is None:
+        least = f"{CROPS} JPEG files of {CROP_SIZE}x{CROP_SIZE} pixels or more"
+        parser.error(f"{options.photographs} must hold {least}")
+    torch.manual_seed(options.seed)
+    revive(network, crops)
     save_released_checkpoint(options.output, network, sample_bits=description.sample_bits)
 
 
-def blurred_crops(folder: Path, seed: int) -> Tensor:
-    """Return crops of photographs of a folder, more blurred and less, Nx3xHxW."""
+def blurred_crops(folder: Path, seed: int) -> Tensor | None:
+    """Return crops of photographs of a folder, more blurred and less, Nx3xHxW, if it has enough."""
     choice = random.Random(seed)  # noqa: S311 - nothing secret
+    files = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in JPEG]
+    if len(files) < CROPS:
+        return None
     crops = []
-    for path in choice.sample(sorted(folder.glob("*.jpg")), CROPS):
+    for path in choice.sample(files, CROPS):
         with Image.open(path) as image:
-            x, y = (choice.randrange(length - CROP_SIZE) for length in image.size)
+            if min(image.size) < CROP_SIZE:
+                return None
+            x, y = (choice.randrange(length - CROP_SIZE + 1) for length in image.size)
             crop = image.convert("RGB").crop((x, y, x + CROP_SIZE, y + CROP_SIZE))
         blurred = crop.filter(ImageFilter.GaussianBlur(choice.choice(SIGMAS)))
         crops.append(np.asarray(blurred, np.float32) / 255)
@@ -89,7 +103,7 @@ def revive(network: IFAN, pictures: Tensor) -> None:
         kaiming(part)
         weak = {unit.conv2 for unit in part.modules() if isinstance(unit, ResidualUnit)}
         for layer in convolutions(part):
-            level = LEVEL if layer is maker_of_e_b else 0.0
+            level = LEVEL_OF_E_B if layer is maker_of_e_b else 0.0
             scale = RESIDUAL_SCALE if layer in weak else 1.0
             hooks.append(layer.register_forward_pre_hook(normaliser(scale, level)))
     # Each layer is met with what those before it, which are done, make of the pictures.
@@ -126,7 +140,10 @@ def normaliser(scale: float, level: float) -> Callable[[nn.Conv2d, tuple[Tensor]
 
     def normalise(layer: nn.Conv2d, inputs: tuple[Tensor]) -> None:
         (features,) = inputs
-        layer.weight.div_(features.std(OVER_ALL).clamp_min(1e-6)[None, :, None, None])
+        # One that is nearly constant must not outweigh the others.
+        least = 0.1 * features.square().mean(OVER_ALL).sqrt()
+        deviation = features.std(OVER_ALL).maximum(least).clamp_min(1e-6)
+        layer.weight.div_(deviation[None, :, None, None])
         made = F.conv2d(features, layer.weight, None, layer.stride, layer.padding)
         factor = scale / made.std(OVER_ALL).clamp_min(1e-6)
         layer.weight.mul_(factor[:, None, None, None])
@@ -148,13 +165,13 @@ def let_filters_nearly_copy(network: IFAN, feature: Tensor) -> None:
 
 
 def read_a_constant(network: IFAN, read: Tensor) -> None:
-    """Let the reconstructor read LEVEL at 1/8 of the size, and do what it did with `read`."""
+    """Let the reconstructor read a constant at 1/8 of the size, and do what it did with `read`."""
     reconstructor = network.reconstructor
     upsampler = cast("nn.ConvTranspose2d", reconstructor.upsamplers[0])
     upsampler.weight.zero_()
-    cast("Tensor", upsampler.bias).fill_(LEVEL)
+    cast("Tensor", upsampler.bias).fill_(LEVEL_READ)
     unit = next(m for m in reconstructor.refiners.modules() if isinstance(m, ResidualUnit))
-    more = LEVEL - read
+    more = LEVEL_READ - read
     cast("Tensor", unit.conv1.bias).sub_(unit.conv1.weight.sum((2, 3)) @ more)
     cast("Tensor", unit.conv2.bias).sub_(more)
 

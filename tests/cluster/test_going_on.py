@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,9 +13,16 @@ import pytest
 
 from ifan.cluster import Order, open_storage
 from ifan.cluster.batch import Batch
-from ifan.cluster.journal import Progress
+from ifan.cluster.journal import FOLDER, Progress
 from ifan.cluster.listing import Parcel, Picture, pictures
-from ifan.cluster.manifest import FAILURES, MANIFEST, Record, records_in, settings_in
+from ifan.cluster.manifest import (
+    FAILURES,
+    MANIFEST,
+    Record,
+    records_in,
+    settings_in,
+    table_of,
+)
 from ifan.cluster.pipeline import Finished, _Lister
 from ifan.errors import OutputError
 from processes import Process
@@ -26,10 +34,7 @@ def order(tmp_path: Path) -> Order:
         (tmp_path / name).mkdir()
     (tmp_path / "in" / "a.jpg").write_bytes(b"a photograph")
     source, target = (open_storage(str(tmp_path / name)) for name in ("in", "out"))
-    settings = {"passes": 1}
-    return Order(
-        source, target, "1", "ifan-s", {}, settings, None, None, 1.0, 10**8, overwrite=False
-    )
+    return Order(source, target, "1", "ifan-s", {}, {}, None, None, 1.0, 10**8, overwrite=False)
 
 
 def photograph(order: Order) -> Picture:
@@ -106,17 +111,17 @@ def test_what_an_unfinished_run_made_is_old_to_an_overwriting_one_that_was_stopp
 
 @pytest.mark.parametrize("has_ended", [True, False])
 def test_a_batch_of_before_there_were_passes_goes_on_as_one_of_one_pass(order, has_ended):
-    before = order._replace(settings={})
+    order.target.write("a.jpg", b"result")
+    settings = {"source": order.source.place, "model": "ifan-s", "strength": 1.0}
+    done = table_of([record(order, "done")], settings)
     if has_ended:
-        order.target.write("a.jpg", b"result")
-        ended(before, record(order, "done"))
-        assert undone(order) == []
+        order.target.write(MANIFEST, done)
     else:
-        batch = Batch(before)
-        batch._journal.begin(batch._settings, anew=False)
-        assert undone(order) == [photograph(order)]
+        order.target.write(f"{FOLDER}/settings.json", json.dumps(settings).encode())
+        order.target.write(f"{FOLDER}/parts/000000000-0.parquet", done)
     with pytest.raises(OutputError, match=r"holds results of other settings \(passes 1\)"):
         Batch(order._replace(settings={"passes": 2}))
+    assert undone(order._replace(settings={"passes": 1})) == []
 
 
 def test_the_result_of_an_earlier_state_of_what_failed_is_no_strangers_file(order):

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from ifan.models.released import released_name
 from ifan.networks import IFAN, ReblurringNetwork
+from ifan.networks.ablations import ARCHITECTURES, create_network
 from ifan.networks.disparity import downsample, warp_horizontally
 from ifan.training.devices import open_fabric
 from ifan.training.losses import (
@@ -158,7 +159,9 @@ class ConstantDisparity(IFAN):
 
 def test_losses_under_mixed_precision_stay_near_those_in_full():
     torch.manual_seed(0)
-    tasks = Tasks(IFAN(width=4, iterations=2), ReblurringNetwork(4, 2, 2), ALL)
+    weights = ALL | {"bottleneck": 1.0}
+    tasks = Tasks(IFAN(width=4, iterations=2), ReblurringNetwork(4, 2, 2), weights)
+    torch.nn.init.normal_(tasks.bottleneck_reader.weight)
     views = Views(*torch.rand(4, 1, 3, 32, 48))
     full = tasks(views)
     with torch.autocast("cpu", torch.bfloat16):
@@ -271,6 +274,16 @@ def test_the_bottleneck_loss_trains_all_that_leads_to_an_eighth_of_the_size_and_
         if parameter.grad is None
     }
     assert {part.partition(".")[0] for part in parts} == {"upsamplers", "refiners", "output"}
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_network_has_a_bottleneck_to_learn_at(architecture):
+    torch.manual_seed(0)
+    tasks = Tasks(create_network(architecture, width=4, iterations=2), None, {"bottleneck": 1.0})
+    torch.nn.init.normal_(tasks.bottleneck_reader.weight)
+    tasks(Views(*torch.rand(2, 1, 3, 16, 24))).total.backward()
+    first = tasks.network.feature_extractor.stages[0][0][0].weight
+    assert first.grad.abs().max() > 0
 
 
 EVERY = {

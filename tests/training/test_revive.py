@@ -30,12 +30,15 @@ def photographs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def networks(photographs):
-    """A network that reads a constant where e_B and filters come in, and what the script makes."""
+    """A network whose features at 1/8 of the size are negative; what the script makes."""
     torch.manual_seed(0)
     dead = IFAN(width=4, iterations=8, output_activation=False)
     gentle_start(dead, None)
     with torch.no_grad():
         torch.nn.init.normal_(dead.reconstructor.output.weight, std=0.1)
+        dead.filter_predictor.output.weight.zero_()
+        for last in (dead.feature_extractor.stages[-1][-1], dead.reconstructor.bottleneck[-1]):
+            torch.nn.init.constant_(last[0].bias, -50)
         dead.reconstructor.upsamplers[0].weight.zero_()
         torch.nn.init.normal_(dead.reconstructor.upsamplers[0].bias)
     made, start = photographs.parent / "dead.pytorch", photographs.parent / "revived.pytorch"
@@ -51,6 +54,15 @@ def picture(photographs):
     return torch.from_numpy(pixels).permute(2, 0, 1)[None]
 
 
+def gradients(network, picture):
+    """How much what comes to the skips depends on e_B, and on the taps of each iteration."""
+    network.zero_grad()
+    network.deblur_for_training(picture).bottleneck.square().mean().backward()
+    last = network.feature_extractor.stages[-1][-1][0].weight.grad
+    taps = network.filter_predictor.output.bias.grad.view(network.iterations, 7, -1)[:, :6]
+    return torch.stack((last.abs().max(), *taps.abs().amax(dim=(1, 2))))
+
+
 def test_a_network_that_read_a_constant_makes_what_it_made(networks, picture):
     dead, revived = networks
     with torch.no_grad():
@@ -60,19 +72,30 @@ def test_a_network_that_read_a_constant_makes_what_it_made(networks, picture):
     torch.testing.assert_close(before[inner], after[inner], atol=1e-5, rtol=0)
 
 
-def test_what_comes_in_is_about_normal_and_depends_on_e_b_and_all_filters(networks, picture):
-    _, revived = networks
-    result = revived.deblur_for_training(picture)
-    assert 0.3 < (result.bottleneck > 0).float().mean() < 0.7
-    assert 0.3 < result.bottleneck.std() < 1
-    result.bottleneck.square().mean().backward()
-    last = revived.feature_extractor.stages[-1][-1][0].weight.grad
-    taps = revived.filter_predictor.output.bias.grad.view(revived.iterations, 7, -1)[:, :6]
-    assert last.abs().max() > 1e-3
-    assert taps.abs().amax(dim=(1, 2)).min() > 1e-3
+def test_what_was_dead_is_about_normal_and_depends_on_e_b_and_all_filters(networks, picture):
+    dead, revived = networks
+    with torch.no_grad():
+        before, after = (network.deblur(picture).bottleneck for network in networks)
+    assert (before > 0).sum() == 0
+    assert 0.3 < (after > 0).float().mean() < 0.7
+    assert 0.3 < after.std() < 1
+    assert gradients(dead, picture).min() < 1e-6
+    assert gradients(revived, picture).min() > 1e-3
 
 
 def test_what_the_constant_is_read_from_can_be_learnt(networks, picture):
     _, revived = networks
     revived(picture).square().mean().backward()
     assert revived.reconstructor.upsamplers[0].weight.grad.abs().max() > 1e-4
+
+
+def test_too_few_photographs_and_too_small_ones_are_refused(networks, photographs, tmp_path):
+    folder = tmp_path / "small"
+    folder.mkdir()
+    for number in range(16):
+        Image.new("RGB", (300, 255)).save(folder / f"{number}.jpg")
+    for given in (tmp_path / "none", folder):
+        paths = photographs.parent / "dead.pytorch", given, "-o", tmp_path / "start.pytorch"
+        run = subprocess.run([sys.executable, SCRIPT, *paths], capture_output=True, text=True)
+        assert "must hold 16 JPEG files of 256x256 pixels or more" in run.stderr
+        assert run.returncode == 2

@@ -22,6 +22,7 @@ from ifan.cluster.manifest import (
     Record,
     add_to,
     are_alike,
+    completed,
     latest,
     records_in,
     settings_in,
@@ -82,12 +83,14 @@ class Batch:
     def __init__(self, order: Order) -> None:
         self._order = order
         self._journal = Journal(order.target)
-        self._settings: Mapping[str, Any] = {
-            "source": order.source.place,
-            "model": order.model,
-            "strength": order.strength,
-            **order.settings,
-        }
+        self._settings: Mapping[str, Any] = completed(
+            {
+                "source": order.source.place,
+                "model": order.model,
+                "strength": order.strength,
+                **order.settings,
+            }
+        )
         self._require_folders()
         self._require_settings()
         self.tally = Tally()

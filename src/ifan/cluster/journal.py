@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from ifan.cluster.listing import Parcel
-from ifan.cluster.manifest import Record, records_in, settings_of, table_of
+from ifan.cluster.manifest import Record, completed, records_in, table_of
 from ifan.cluster.storage import Storage
 
 FOLDER = ".ifan-batch"
@@ -81,7 +81,7 @@ class Journal:
         """Return what the results of an unfinished batch are made with; None if there is none."""
         if self._target.entry(_SETTINGS) is None:
             return None
-        return settings_of(self._target.read(_SETTINGS))
+        return completed(json.loads(self._target.read(_SETTINGS)))
 
     def begin(self, settings: Mapping[str, Any], *, anew: bool) -> None:
         """Write down what the results are made with, and whether all are made anew.

@@ -139,12 +139,11 @@ def settings_in(storage: Storage, path: str) -> dict[str, Any] | None:
     if storage.entry(path) is None:
         return None
     with _opened(storage, path) as file:
-        return settings_of(file.schema_arrow.metadata[_SETTINGS_KEY])
+        return completed(json.loads(file.schema_arrow.metadata[_SETTINGS_KEY]))
 
 
-def settings_of(text: bytes) -> dict[str, Any]:
-    """Return the settings that were written down as JSON; later ones have their old value."""
-    settings: dict[str, Any] = json.loads(text)
+def completed(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings with those that they are too old to have."""
     return _LATER_SETTINGS | settings
 
 

@@ -12,8 +12,6 @@ from ifan.networks.layers import ResidualBlock, activated_conv3x3, conv3x3, leak
 class Reconstructor(nn.Module):
     """From the deblurred feature to the residual picture, with skip connections.
 
-    `bottleneck` is its part at 1/8 of the size, `enlarge` the rest.
-
     Args:
         width: base channel count.
         output_activation: a leaky ReLU follows the last convolution, as in the released
@@ -39,6 +37,10 @@ class Reconstructor(nn.Module):
             for _, fine in sizes
         )
         self.output = conv3x3(width, 3)
+
+    def forward(self, x: Tensor, skips: list[Tensor]) -> Tensor:
+        """Map the deblurred feature, Nx4*widthxH/8xW/8, to the residual; see `enlarge`."""
+        return self.enlarge(self.bottleneck(x), skips)
 
     def enlarge(self, x: Tensor, skips: list[Tensor]) -> Tensor:
         """Map the bottleneck's output to the residual.
