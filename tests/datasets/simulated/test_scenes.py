@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from ifan.datasets.simulated import SceneSimulator, Simulation
+from ifan.datasets.simulated.crops import softened
 
 SIZE = {"height": 64, "width": 80}
 PICTURES = ("center", "left", "right", "target")
@@ -125,6 +126,32 @@ def test_the_tone_of_a_camera_decides_in_which_light_blur_adds_up(photographs):
     np.testing.assert_allclose(plain.target, contrasty.target, atol=1.5 / 255)
     np.testing.assert_array_equal(plain.coc, contrasty.coc)
     assert contrasty.center.mean() < plain.center.mean() - 0.2 / 255
+
+
+def test_softness_is_that_of_the_whole_camera_whatever_is_in_focus(photographs):
+    """A Gaussian of 0.8 px leaves 4 % of an amplitude at the finest stripes (period 2 px)."""
+    focused = {"sharp_share": 1, "occluded_share": 0, "things_share": 0, "electrons": (1e8, 1e8)}
+    plain, soft = (simulator(photographs, softness_px=(each, each), **focused) for each in (0, 0.8))
+
+    def finest(picture):
+        return np.abs(np.diff(picture, n=2, axis=0)).mean()
+
+    for sharp, less in zip(islice(plain.scenes(), 4), islice(soft.scenes(), 4), strict=True):
+        assert finest(less.target) < 0.6 * finest(sharp.target)
+        assert np.abs(less.center - less.target).mean() < 0.5 / 255
+        np.testing.assert_array_equal(less.coc, sharp.coc)
+
+
+def test_softening_keeps_light_and_spreads_it_as_far_as_it_says():
+    point = np.zeros((21, 21, 1), np.float32)
+    point[10, 10] = 1
+    soft = softened(point, 1.2)[..., 0]
+    distance = np.arange(21) - 10
+    assert soft.sum() == pytest.approx(1, abs=1e-5)
+    for axis in (0, 1):
+        assert (soft.sum(axis) * distance**2).sum() == pytest.approx(1.2**2, rel=0.01)
+    flat = np.full((9, 12, 3), 0.25, np.float32)
+    np.testing.assert_allclose(softened(flat, 2.0), flat, rtol=1e-6)
 
 
 def test_compressed_scenes_lose_detail_and_their_target_does_not(photographs):

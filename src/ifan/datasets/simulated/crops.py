@@ -136,6 +136,22 @@ def scaled_down(picture: Array, height: int, width: int) -> Array:
     return scaled
 
 
+def softened(picture: Array, deviation: float) -> Array:
+    """Smooth HxWxC by a Gaussian of this standard deviation in pixels; 0 leaves it as it is."""
+    if deviation == 0:
+        return picture
+    reach = int(np.ceil(4 * deviation))
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / deviation) ** 2)
+    weights = (weights / weights.sum()).astype(np.float32)
+    for axis in (0, 1):
+        size = picture.shape[axis]
+        edges = [(reach, reach) if axis == each else (0, 0) for each in range(3)]
+        padded = np.moveaxis(np.pad(picture, edges, mode="symmetric"), axis, 0)
+        taps = (weight * padded[n : n + size] for n, weight in enumerate(weights))
+        picture = np.moveaxis(np.asarray(sum(taps), np.float32), 0, axis)
+    return np.ascontiguousarray(picture)
+
+
 def _white(photograph: Photograph) -> float:
     if np.issubdtype(photograph.dtype, np.unsignedinteger):
         return float(2 ** (8 * photograph.dtype.itemsize) - 1)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ifan.datasets.simulated.cameras import random_camera
-from ifan.datasets.simulated.crops import Photograph, Window, sharp_window
+from ifan.datasets.simulated.crops import Photograph, Window, sharp_window, softened
 from ifan.datasets.simulated.depths import (
     BACKDROPS,
     coc_of_depth,
@@ -53,6 +54,14 @@ class Scene:
     target: Array
     coc: Array
     description: str
+
+
+class _Look(NamedTuple):
+    """What all pieces of a scene have in common: size, tone curve and softness in pixels."""
+
+    size: tuple[int, int]
+    tone: ToneCurve
+    softness: float
 
 
 class SceneSimulator:
@@ -108,10 +117,13 @@ class SceneSimulator:
         camera = random_camera(random, settings, sharp=sharp)
         margins = camera.margins(largest, settings.height, settings.width)
         size = (settings.height + 2 * sum(margins), settings.width + 2 * sum(margins))
-        layers, what = self._backdrop(random, largest, size, camera.tone)
+        # Drawn apart, so that all else of a scene is what it is without it.
+        softness = np.random.default_rng([self.seed, index, 7]).uniform(*settings.softness_px)
+        look = _Look(size, camera.tone, softness)
+        layers, what = self._backdrop(random, largest, look)
         in_front = []
         if random.random() < settings.occluded_share:
-            in_front = self._cut_outs(random, largest, layers, size, camera.tone)
+            in_front = self._cut_outs(random, largest, layers, look)
         pictures = camera.photograph([*layers, *in_front], margins, random)
         return Scene(
             **vars(pictures),
@@ -119,14 +131,14 @@ class SceneSimulator:
         )
 
     def _backdrop(
-        self, random: np.random.Generator, largest: float, size: tuple[int, int], tone: ToneCurve
+        self, random: np.random.Generator, largest: float, look: _Look
     ) -> tuple[list[Layer], str]:
         """Make what fills the picture, and say what it is."""
-        window, colour = self._piece(random, size, tone)
+        window, colour = self._piece(random, look)
         depth = None if self.depths is None else self.depths[window.number]
         if depth is not None:
             self._check_depth(window.number, depth)
-            coc = coc_of_depth(random, window.nearest(depth, *size), largest)
+            coc = coc_of_depth(random, window.nearest(depth, *look.size), largest)
             return layers_of_depth(colour, coc), "depth map"
         backdrop = BACKDROPS[int(random.integers(len(BACKDROPS)))]
         # A share of 0 draws nothing: scenes are then those that there were without it.
@@ -136,12 +148,7 @@ class SceneSimulator:
         return backdrop(random, colour, largest), backdrop.__name__
 
     def _cut_outs(
-        self,
-        random: np.random.Generator,
-        largest: float,
-        behind: list[Layer],
-        size: tuple[int, int],
-        tone: ToneCurve,
+        self, random: np.random.Generator, largest: float, behind: list[Layer], look: _Look
     ) -> list[Layer]:
         """Cut things out of other pieces and put them in front, the nearest last."""
         count = int(random.integers(1, self.settings.most_occluders + 1))
@@ -153,26 +160,24 @@ class SceneSimulator:
             cocs[0] = 0
         layers = []
         for coc in np.sort(cocs)[::-1]:
-            _, colour = self._piece(random, size, tone)
+            _, colour = self._piece(random, look)
             surface: float | Array = float(coc)
             if random.random() < 0.2:
-                surface = slanted(random, size, (max(coc - 0.2 * largest, -largest), coc))
+                surface = slanted(random, look.size, (max(coc - 0.2 * largest, -largest), coc))
             layers.append(
-                Layer(colour, surface, random_outline(random, *size, self.settings.edge_px))
+                Layer(colour, surface, random_outline(random, *look.size, self.settings.edge_px))
             )
         return layers
 
-    def _piece(
-        self, random: np.random.Generator, size: tuple[int, int], tone: ToneCurve
-    ) -> tuple[Window, Array]:
+    def _piece(self, random: np.random.Generator, look: _Look) -> tuple[Window, Array]:
         """Cut a sharp piece out of a photograph; in half of them bright light is brighter."""
         zooms = self.settings.smallest_zoom, self.settings.largest_zoom
-        window = sharp_window(self.photographs, random, *size, zooms)
-        colour = window.colour(*size, tone)
+        window = sharp_window(self.photographs, random, *look.size, zooms)
+        colour = window.colour(*look.size, look.tone)
         if random.random() < 0.5:
             gain = log_uniform(random, (1, self.settings.highlight_gain))
             colour = _with_highlights(colour, gain)
-        return window, colour
+        return window, softened(colour, look.softness)
 
     def _check_depth(self, number: int, depth: Array) -> None:
         wanted = self.photographs[number].shape[:2]

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from ifan.optics.kernels import LARGEST
 
@@ -17,7 +25,10 @@ Side = Annotated[int, Field(ge=2)]
 LARGEST_COC_PX = LARGEST - 1
 """What |coc| and fringes together may reach: what is rendered, less a pixel for rounding."""
 
-_RANGES = ("coc_px", "things_px", "edge_px", "electrons", "read_noise", "tone", "jpeg_quality")
+_RANGES = (
+    *("coc_px", "things_px", "edge_px", "softness_px", "electrons", "read_noise", "tone"),
+    "jpeg_quality",
+)
 
 
 class Simulation(BaseModel):
@@ -42,6 +53,9 @@ class Simulation(BaseModel):
             they are too small for that.
         largest_zoom: at most 1. Between 2/3 and 1, some pixels are means of two of the photograph's
             and others of one, so that sharpness comes in stripes.
+        softness_px: range of the standard deviation of the Gaussian that softens all of a scene, in
+            the target too: lens and demosaicing leave pictures at the full size of a camera softer
+            than those that were reduced. 0 leaves scenes as they are.
         electrons: range of `ifan.optics.Sensor.electrons`.
         read_noise: range of `ifan.optics.Sensor.read_noise`.
         highlight_gain: how many times brighter than white small white spots of a photograph may
@@ -72,6 +86,7 @@ class Simulation(BaseModel):
     edge_px: tuple[PositiveFloat, PositiveFloat] = (1.0, 5.0)
     smallest_zoom: Annotated[float, Field(gt=0, le=1)] = 0.5
     largest_zoom: Annotated[float, Field(gt=0, le=1)] = 1.0
+    softness_px: tuple[NonNegativeFloat, Annotated[float, Field(ge=0, le=2)]] = (0.0, 0.0)
     electrons: tuple[PositiveFloat, PositiveFloat] = (3_000.0, 60_000.0)
     read_noise: tuple[PositiveFloat, PositiveFloat] = (1.0, 4.0)
     highlight_gain: Annotated[float, Field(ge=1)] = 4.0
