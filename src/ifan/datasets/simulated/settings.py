@@ -26,7 +26,13 @@ LARGEST_COC_PX = LARGEST - 1
 """What |coc| and fringes together may reach: what is rendered, less a pixel for rounding."""
 
 _RANGES = (
-    *("coc_px", "things_px", "edge_px", "softness_px", "electrons", "read_noise", "tone"),
+    "coc_px",
+    "things_px",
+    "edge_px",
+    "softness_px",
+    "electrons",
+    "read_noise",
+    "tone",
     "jpeg_quality",
 )
 
