@@ -12,12 +12,10 @@ on the inputs is lost to what the inputs have besides: depths, edges, and other 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
 
 from ifan import Deblurrer
 from ifan.evaluation.metrics import psnr
@@ -60,15 +58,12 @@ def print_row(
     radius: float | None = None,
 ) -> None:
     before = [psnr(source, target) for source, target in pairs]
-    methods: list[Callable[[Picture, Picture], float]] = [
-        lambda source, target, use=use: psnr(use(source), target) for use in deblurrers
+    after = [
+        [psnr(deblurrer(source), target) for source, target in pairs] for deblurrer in deblurrers
     ]
     if radius is not None:
-        methods.append(lambda source, target: wiener(source, target, radius))
-    gains = [
-        np.mean([method(*pair) - was for pair, was in zip(pairs, before, strict=True)])
-        for method in methods
-    ]
+        after.append([wiener(source, target, radius) for source, target in pairs])
+    gains = [np.mean(scores) - np.mean(before) for scores in after]
     cells = "".join(f"{gain:>+16.2f}" for gain in gains[: len(deblurrers)])
     told = f"{gains[-1]:+6.2f}" if radius is not None else ""
     print(f"{name:12}{np.mean(before):8.2f}{cells}{told}", flush=True)
@@ -89,7 +84,7 @@ def wiener(picture: Picture, target: Picture, radius: float) -> float:
     """
     light = padded(picture)
     blurs = transfer(radius, light.shape[:2])
-    rows, columns = (fft.fftfreq(size) for size in light.shape[:2])
+    rows, columns = (np.fft.fftfreq(size) for size in light.shape[:2])
     squared = rows[:, None] ** 2 + np.abs(columns[None, : blurs.shape[1]]) ** 2
     return max(
         psnr(srgb_coded(filtered(light, blurs / (blurs**2 + ratio * squared)).clip(0, 1)), target)
@@ -98,12 +93,12 @@ def wiener(picture: Picture, target: Picture, radius: float) -> float:
 
 
 def transfer(radius: float, size: tuple[int, ...]) -> NDArray[np.float64]:
-    """Return the lens's transfer function at the frequencies of `scipy.fft.rfft2`; it is real."""
+    """Return the lens's transfer function at the frequencies of `numpy.fft.rfft2`; it is real."""
     kernel = LENS.views(radius).center
     reach = len(kernel) // 2
     placed = np.zeros(size)
     placed[: len(kernel), : len(kernel)] = kernel
-    return np.asarray(fft.rfft2(np.roll(placed, (-reach, -reach), (0, 1))).real)
+    return np.asarray(np.fft.rfft2(np.roll(placed, (-reach, -reach), (0, 1))).real)
 
 
 def padded(picture: Picture) -> Picture:
@@ -113,9 +108,9 @@ def padded(picture: Picture) -> Picture:
 
 def filtered(light: Picture, response: NDArray[np.float64]) -> Picture:
     """Filter padded HxWx3 and cut the margins off."""
-    spectrum = fft.rfft2(light, axes=(0, 1)) * response[..., None]
+    spectrum = np.fft.rfft2(light, axes=(0, 1)) * response[..., None]
     inside = slice(MARGIN, -MARGIN)
-    result = fft.irfft2(spectrum, s=light.shape[:2], axes=(0, 1))[inside, inside]
+    result = np.fft.irfft2(spectrum, s=light.shape[:2], axes=(0, 1))[inside, inside]
     return np.asarray(result, np.float32)
 
 
