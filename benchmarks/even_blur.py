@@ -6,7 +6,7 @@ FOLDER holds pairs as for `benchmarks/quality.py`. It prints the mean gain in PS
 and then on their targets, blurred all over by one soft disc of each radius, in linear light and
 without noise, as 8-bit pictures. Beside the models stands a Wiener filter that is told the blur,
 and has the best regularisation of a grid for each picture. What a model gains on even blur and not
-on the inputs is lost to what the inputs have besides: depths, edges, and other pictures' making.
+on the inputs is lost to what these have besides: changes of depth and what hides what.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LENS = PointSpreadFunction(Dome(falloff=0.9, softness=1.0))
 MARGIN = 64
 """Pixels of reflection around a picture: filters by FFT go round."""
 
-REGULARISATIONS = 10.0 ** np.arange(-6, 0, 0.5)
+REGULARISATIONS = 10.0 ** np.arange(-4, 2, 0.5)
 
 
 def main() -> None:
@@ -84,11 +84,11 @@ def wiener(picture: Picture, target: Picture, radius: float) -> float:
     """
     light = padded(picture)
     blurs = transfer(radius, light.shape[:2])
-    rows, columns = (np.fft.fftfreq(size) for size in light.shape[:2])
-    squared = rows[:, None] ** 2 + np.abs(columns[None, : blurs.shape[1]]) ** 2
+    rows, columns = np.fft.fftfreq(light.shape[0]), np.fft.rfftfreq(light.shape[1])
+    squared = rows[:, None] ** 2 + columns**2
     return max(
         psnr(srgb_coded(filtered(light, blurs / (blurs**2 + ratio * squared)).clip(0, 1)), target)
-        for ratio in 100 * REGULARISATIONS
+        for ratio in REGULARISATIONS
     )
 
 
